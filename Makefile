@@ -1,0 +1,44 @@
+# One entry per thing a person does. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/installed
+
+# Byte code makes every start-up two times faster.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint ui lock
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with the locked dependencies
+
+# uv itself comes from the lock, hash-checked by pip; everything else comes through uv.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("whydeep needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	UV_COMPILE_BYTECODE=1 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## 5x5 against two 3x3 on handwritten digits: six runs, a table, a report (about 3 minutes)
+	$(BIN)/whydeep demo
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: setup ## browse the recorded runs in MLflow, on this machine only
+	$(BIN)/whydeep ui
+
+lock: setup ## resolve pyproject.toml again into requirements.lock (names == versions with hashes, no addresses)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--extra dev --python-version 3.11 --upgrade pyproject.toml --output-file requirements.lock
