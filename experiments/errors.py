@@ -1,0 +1,8 @@
+"""The one exception that stands for a user's mistake."""
+
+
+class UserError(ValueError):
+    """A mistake in what was asked for: one line naming the key or file, the value and what is allowed.
+
+    The command line prints it without a traceback and exits with code 2.
+    """

@@ -1,0 +1,125 @@
+"""Test the recorded checkpoint of a run, or weights from elsewhere, on a split.
+
+whydeep evaluate run=RUN_ID
+whydeep evaluate checkpoint=resnet20.pt model=resnet20 datamodule=cifar10 key_map=auto
+    'datamodule.mean=[0.49,0.48,0.45]' 'datamodule.std=[0.25,0.24,0.26]'
+
+keys:
+  run=ID            a recorded run: its MLflow id, the beginning of it, or its name; its best checkpoint is tested
+  checkpoint=FILE   weights of others: a state dict, alone or under a usual key; further keys compose the
+                    configuration as `whydeep train` does
+  key_map=…         with checkpoint: nothing takes the names as they are, auto pairs tensors by order and shape,
+                    FILE.yaml holds {pattern: replacement} of regular expressions
+  split=test        val or test
+  json=FILE         also write the numbers there
+  runs_dir=runs     where runs are recorded
+Other keys change the configuration: datamodule.root=…, data_dir=…, trainer.devices=…
+The constants that the pictures are normalised with are datamodule.mean and datamodule.std, per channel on a scale
+from 0 to 1; without them they are computed from the training split.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.arguments import split_arguments
+from experiments.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.runs.build import Assembly
+    from experiments.runs.evaluation import Evaluation
+
+KEYS = {"run": None, "checkpoint": None, "key_map": None, "split": "test", "json": None, "runs_dir": None}
+SPLITS = ("val", "test")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Evaluate and print; return the exit code.
+
+    Raises:
+        UserError: a mistake in what was asked.
+    """
+    if {"-h", "--help"} & set(argv):
+        print(__doc__)
+        return 0
+    keys, overrides = split_arguments(argv, KEYS)
+    if (keys["run"] is None) == (keys["checkpoint"] is None):
+        raise UserError("evaluate: needs one of run=RUN_ID and checkpoint=FILE")
+    if keys["split"] not in SPLITS:
+        raise UserError(f"split={keys['split']}: allowed: {', '.join(SPLITS)}")
+    if keys["run"] is not None and keys["key_map"] is not None:
+        raise UserError(f"key_map={keys['key_map']}: goes with checkpoint=FILE; a run's own weights need no map")
+
+    subject, assembly = _open(keys, overrides)
+    from experiments.runs.evaluation import evaluate  # noqa: PLC0415 - seconds that --help and mistakes save
+
+    evaluation = evaluate(assembly, str(keys["split"]))
+    _show(subject, str(keys["split"]), assembly, evaluation)
+    if keys["json"] is not None:
+        _write(Path(keys["json"]), subject, str(keys["split"]), assembly, evaluation)
+    return 0
+
+
+def _open(keys: Mapping[str, str | None], overrides: list[str]) -> tuple[str, "Assembly"]:
+    from experiments.runs.build import assemble  # noqa: PLC0415 - seconds that --help and mistakes save
+    from experiments.runs.configuration import compose  # noqa: PLC0415
+    from experiments.runs.recorded import open_recorded  # noqa: PLC0415
+    from experiments.runs.weights import load_weights  # noqa: PLC0415
+    from experiments.tracking.lookup import find_run  # noqa: PLC0415
+
+    if keys["run"] is not None:
+        run_dir = find_run(Path(keys["runs_dir"] or "runs"), keys["run"])
+        return run_dir.name, open_recorded(run_dir, overrides)
+    if keys["runs_dir"] is not None:
+        overrides = [*overrides, f"runs_dir={keys['runs_dir']}"]
+    assembly = assemble(compose(overrides))
+    load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"])
+    return str(keys["checkpoint"]), assembly
+
+
+def _show(subject: str, split: str, assembly: "Assembly", evaluation: "Evaluation") -> None:
+    spec, normalisation = assembly.datamodule.spec, assembly.datamodule.normalisation
+    table = Table(title=f"{subject} on {spec.name}, {split} split", title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    table.add_row("samples", f"{evaluation.samples}")
+    for name, value in evaluation.errors.items():
+        table.add_row(*(("loss", f"{value:.4f} nats") if name == "loss" else (_words(name), f"{value:.2f} %")))
+    if spec.num_classes <= _FEW_CLASSES:
+        for name, error in zip(spec.class_names, evaluation.error_per_class, strict=True):
+            table.add_row(f"  {name}", "no samples" if error is None else f"{error:.2f} %")
+    Console().print(table)
+    print(f"normalised with mean {_short(normalisation.mean)} and std {_short(normalisation.std)}")
+
+
+def _write(path: Path, subject: str, split: str, assembly: "Assembly", evaluation: "Evaluation") -> None:
+    spec, normalisation = assembly.datamodule.spec, assembly.datamodule.normalisation
+    content = {
+        "subject": subject,
+        "data": spec.name,
+        "split": split,
+        "samples": evaluation.samples,
+        **evaluation.errors,
+        "top1_error_per_class": dict(zip(spec.class_names, evaluation.error_per_class, strict=True)),
+        "mean": normalisation.mean,
+        "std": normalisation.std,
+    }
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"json={path}: cannot be written ({error.strerror})") from error
+
+
+_FEW_CLASSES = 20
+
+
+def _words(name: str) -> str:
+    return name.replace("top", "top-").replace("_", " ")
+
+
+def _short(values: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:.4f}" for value in values) + "]"

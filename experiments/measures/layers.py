@@ -1,0 +1,151 @@
+"""The measures of one layer, in numbers that people read: pixels, elements, multiply-accumulates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from experiments.measures.propagation import Known
+from experiments.measures.reach import Reach, Status
+from experiments.measures.trace import Step
+
+
+@dataclass(frozen=True)
+class Field:
+    """A receptive field, in pixels of the input, per axis (y, x); None where it is not known or has no meaning.
+
+    Attributes:
+        size: pixels from the first to the last that can reach a unit, padding included; the largest where units differ.
+        stride: how far the window moves from one unit to the next; a fraction after upsampling.
+        padding: how far the window of unit 0 begins before the image (Araujo et al. 2019).
+        shortest_path: size along the path through the network that widens it least.
+        visible: the first and the last pixel of the image that the centre unit sees at this input size.
+        status: exact; whole image (every unit sees all that the input size lets it see); bound (at most this, at this
+            input size); unsupported.
+        reason: what the status comes from: the layer and its operator.
+    """
+
+    size: tuple[int | None, int | None]
+    stride: tuple[Fraction | None, Fraction | None]
+    padding: tuple[int | None, int | None]
+    shortest_path: tuple[int | None, int | None]
+    visible: tuple[tuple[int, int] | None, tuple[int, int] | None]
+    status: Status
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class LayerMeasures:
+    """One call of a layer: a module without modules inside, or an operator called by one that has some.
+
+    Attributes:
+        name: of the module, as in `named_modules`; of an operator, that of the module that calls it.
+        kind: the class of the module, or the operator's name.
+        output_shape: of one image's output, without the batch dimension: `(C, H, W)`.
+        parameters: elements of the parameters that this call is the first to use.
+        macs: multiply-accumulates of convolutions and matrix products for one image of the stated size.
+        activations: elements that these put out.
+        depth: weighted layers on the longest chain from the input to here.
+        field: the receptive field of the output.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    activations: int
+    depth: int
+    field: Field
+
+    @property
+    def receptive_field(self) -> tuple[int | None, int | None]:
+        """Size of the receptive field per axis (y, x), in input pixels."""
+        return self.field.size
+
+    @property
+    def stride(self) -> tuple[Fraction | None, Fraction | None]:
+        """Input pixels between neighbouring units, per axis (y, x)."""
+        return self.field.stride
+
+    @property
+    def padding(self) -> tuple[int | None, int | None]:
+        """Input pixels by which the window of unit 0 begins before the image, per axis (y, x)."""
+        return self.field.padding
+
+    @property
+    def status(self) -> Status:
+        """How the receptive field is known."""
+        return self.field.status
+
+    @property
+    def reason(self) -> str | None:
+        """What the status comes from."""
+        return self.field.reason
+
+
+def layer_measures(step: Step) -> LayerMeasures:
+    """Return what is known of one step of a forward pass."""
+    return LayerMeasures(
+        name=step.name,
+        kind=step.kind,
+        output_shape=step.shape[1:],
+        parameters=step.parameters,
+        macs=step.macs,
+        activations=step.activations,
+        depth=step.known.depth,
+        field=field_of(step.known),
+    )
+
+
+def field_of(known: Known) -> Field:
+    """Return the receptive field of a tensor in numbers."""
+    if known.sight is None:
+        nothing = (None, None)
+        return Field(nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
+    y, x = known.sight.reaches
+    worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
+    return Field(
+        size=(_size(y), _size(x)),
+        stride=(_stride(y), _stride(x)),
+        padding=(_padding(y), _padding(x)),
+        shortest_path=(_shortest(y), _shortest(x)),
+        visible=(_visible(y), _visible(x)),
+        status=worst.status,
+        reason=worst.reason,
+    )
+
+
+_WORST: Sequence[Status] = (Status.EXACT, Status.WHOLE_IMAGE, Status.BOUND, Status.UNSUPPORTED)
+
+
+def _size(reach: Reach) -> int:
+    if reach.widest is not None:
+        return int(reach.widest.sizes.max())
+    first, last = reach.seen
+    if reach.status is Status.BOUND:
+        return int(max((last - first + 1).max(), 0))
+    centre = len(first) // 2
+    return int(max(last[centre] - first[centre] + 1, 0))
+
+
+def _stride(reach: Reach) -> Fraction | None:
+    if reach.widest is None or reach.units is None:
+        return None
+    return Fraction(reach.widest.shift, len(reach.widest.first))
+
+
+def _padding(reach: Reach) -> int | None:
+    if reach.widest is None or reach.units is None or reach.widest.sizes[0] == 0:
+        return None
+    return -int(reach.widest.first[0])
+
+
+def _shortest(reach: Reach) -> int:
+    sizes = reach.shortest.sizes
+    return int(sizes[sizes > 0].min()) if (sizes > 0).any() else 0
+
+
+def _visible(reach: Reach) -> tuple[int, int] | None:
+    first, last = reach.seen
+    centre = len(first) // 2
+    return (int(first[centre]), int(last[centre])) if first[centre] <= last[centre] else None

@@ -1,0 +1,223 @@
+"""What can be known of a network before it is trained: `measure(network, (C, H, W))`.
+
+Parameters, multiply-accumulates, activations, depth and the theoretical receptive field of every layer, for any
+`torch.nn.Module` that takes one image, from one forward pass without data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import nn
+
+from experiments.measures.layers import Field, LayerMeasures, field_of, layer_measures
+from experiments.measures.reach import Status
+from experiments.measures.refusal import Refusal, Refused, refusal_of
+from experiments.measures.trace import Trace
+
+LARGEST_SEARCHED = 1024
+
+
+@dataclass(frozen=True)
+class NetworkMeasures:
+    """The measures of a network at one input size.
+
+    Attributes:
+        input_shape: `(C, H, W)` of one image; MACs and activations are those of one image of this size.
+        parameters: elements of all parameters, shared ones counted once.
+        trainable_parameters: elements of those that take gradients.
+        weight_bytes: memory of the parameters.
+        macs: multiply-accumulates of convolutions and matrix products of one forward pass in evaluation mode, as
+            `torch.utils.flop_counter` counts them (two operations each); biases, normalisation, activation functions
+            and pooling are not counted.
+        activations: elements that these put out (Radosavovic et al., "Designing Network Design Spaces", 2020,
+            section 3.3, who count convolutions alone).
+        depth: weighted layers on the longest chain from input to output.
+        field: the receptive field of the last map of units: the output, or what goes into global pooling or flattening.
+        layers: in the order of the calls.
+        blocks: the modules that contain others, in the order in which their calls end; their parameters and MACs
+            include those of the layers inside.
+    """
+
+    input_shape: tuple[int, int, int]
+    parameters: int
+    trainable_parameters: int
+    weight_bytes: int
+    macs: int
+    activations: int
+    depth: int
+    field: Field
+    layers: tuple[LayerMeasures, ...]
+    blocks: tuple[LayerMeasures, ...]
+
+    @property
+    def receptive_field(self) -> tuple[int | None, int | None]:
+        """Size of the last map's receptive field per axis (y, x), in input pixels."""
+        return self.field.size
+
+    @property
+    def stride(self) -> tuple[Fraction | None, Fraction | None]:
+        """Input pixels between neighbouring units of the last map, per axis (y, x)."""
+        return self.field.stride
+
+    @property
+    def padding(self) -> tuple[int | None, int | None]:
+        """Input pixels by which the last map's first window begins before the image, per axis (y, x)."""
+        return self.field.padding
+
+    @property
+    def status(self) -> Status:
+        """How the receptive field is known."""
+        return self.field.status
+
+    @property
+    def reason(self) -> str | None:
+        """What the status comes from."""
+        return self.field.reason
+
+    def at(self, name: str) -> LayerMeasures:
+        """Return the (last) call of the module `name`.
+
+        Raises:
+            KeyError: no module of that name is called in evaluation mode.
+        """
+        for part in (*reversed(self.blocks), *reversed(self.layers)):
+            if part.name == name:
+                return part
+        raise KeyError(f"{name}: no such module is called in evaluation mode")
+
+    def totals(self) -> dict[str, float | None]:
+        """Return the measures that are one number each; of the receptive field the larger axis."""
+        return {
+            "parameters": self.parameters,
+            "trainable_parameters": self.trainable_parameters,
+            "weight_bytes": self.weight_bytes,
+            "macs": self.macs,
+            "activations": self.activations,
+            "depth": self.depth,
+            "receptive_field": _larger(self.field.size),
+            "shortest_path": _larger(self.field.shortest_path),
+            "stride": _larger(self.field.stride),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all measures as JSON takes them; strides that are no whole numbers are strings such as `1/2`."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+def measure(network: nn.Module, input_shape: tuple[int, int, int]) -> NetworkMeasures:
+    """Measure `network` for images `(C, H, W)`, in evaluation mode, without running it on numbers.
+
+    The network is left as it is: its weights are not read, its random state and its mode stay.
+
+    Raises:
+        ValueError: the network cannot take that input, or decides by the values of tensors what to do.
+    """
+    shape = _checked(input_shape)
+    trace = _traced(network, shape)
+    if isinstance(trace, Refused):
+        raise ValueError(_explained(network, shape, trace)) from trace.cause
+    parameters = list(network.parameters())
+    steps = [(step.layer, layer_measures(step)) for step in trace.steps]
+    last_map = trace.last_map
+    if last_map is None:
+        raise ValueError("the output of the network does not depend on its input")
+    return NetworkMeasures(
+        input_shape=shape,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        weight_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        macs=trace.macs,
+        activations=trace.activations,
+        depth=trace.output.depth if trace.output else 0,
+        field=field_of(last_map),
+        layers=tuple(part for is_layer, part in steps if is_layer),
+        blocks=tuple(part for is_layer, part in steps if not is_layer),
+    )
+
+
+def smallest_input(network: nn.Module, channels: int) -> int:
+    """Return the side of the smallest square image that `network` takes, in pixels.
+
+    Raises:
+        ValueError: it takes no square image of that many channels up to 1024 pixels a side.
+    """
+
+    def outcome(side: int) -> Refusal | None:
+        trace = _traced(network, _checked((channels, side, side)))
+        return trace.refusal if isinstance(trace, Refused) else None
+
+    too_small = 0
+    side = 1
+    while side <= LARGEST_SEARCHED:
+        refusal = outcome(side)
+        if refusal is Refusal.CHANNELS:
+            raise ValueError(f"the network does not take images of {channels} channels")
+        if refusal is not Refusal.TOO_SMALL:
+            break
+        too_small, side = side, side * 2
+    # Between a side that is too small and one that is not: the first that is not, which may be refused for another
+    # reason (sides that do not fit together); then the first that is taken.
+    low, high = too_small + 1, side
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if outcome(middle) is Refusal.TOO_SMALL else (low, middle)
+    for candidate in range(low, LARGEST_SEARCHED + 1):
+        refusal = outcome(candidate)
+        if refusal is None:
+            return candidate
+        if refusal is Refusal.TOO_LARGE:
+            break
+    raise ValueError(f"the network takes no square image of {channels} channels up to {LARGEST_SEARCHED} pixels a side")
+
+
+def _checked(input_shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(input_shape) != len(("C", "H", "W")) or any(not isinstance(size, int) or size < 1 for size in input_shape):
+        raise ValueError(f"input_shape={tuple(input_shape)}: must be (C, H, W), three whole numbers of at least 1")
+    channels, height, width = input_shape
+    return channels, height, width
+
+
+def _traced(network: nn.Module, shape: tuple[int, int, int]) -> Trace | Refused:
+    """Run the network forward without data; whatever it raises is a refusal of the input."""
+    dtype = next((item.dtype for item in network.parameters() if item.is_floating_point()), torch.get_default_dtype())
+    trace = Trace(network, torch.empty((1, *shape), device="meta", dtype=dtype))
+    try:
+        trace.run()
+    except Exception as error:  # noqa: BLE001 - networks of users raise anything
+        return refusal_of(error, trace)
+    return trace
+
+
+def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused) -> str:
+    """Say in one line why the network does not take an image."""
+    channels, height, width = shape
+    if refused.refusal is Refusal.TOO_SMALL:
+        try:
+            least = smallest_input(network, channels)
+        except ValueError:
+            return f"input {height}x{width} is too small for this network ({refused.text})"
+        return f"input {height}x{width} is too small for this network: the smallest square image is {least}x{least}"
+    if refused.refusal is Refusal.TOO_LARGE:
+        return f"input {height}x{width} is too large for this network ({refused.text})"
+    if refused.refusal is Refusal.CHANNELS:
+        return f"the network does not take images of {channels} channels ({refused.text})"
+    return f"the network does not take an input of {channels}x{height}x{width}: {refused.text}"
+
+
+def _larger(pair: tuple[Any, Any]) -> float | None:
+    known = [float(value) for value in pair if value is not None]
+    return max(known) if known else None
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON takes
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,168 @@
+"""What every tensor of a forward pass sees, carried from operator to operator."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from experiments.measures.reach import Reach, Status
+from experiments.measures.rules import mixing, shape, spatial
+from experiments.measures.rules.call import RULES, Call, kind_of, tensors_in
+from experiments.measures.rules.pointwise import is_pointwise, pointwise
+from experiments.measures.sight import LostError, Part, Sight, axes_of, plain
+
+# Imported for the rules that they register.
+RULE_MODULES = (mixing, shape, spatial)
+
+# Their result has the shape of their argument and none of its values.
+_SHAPE_ONLY = frozenset(
+    {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_empty", "new_zeros"}
+    | {"new_ones", "new_full", "new_empty_strided"}
+)
+# Where the operands of matrix products stand among the arguments; a constant among them is a weight.
+_OPERANDS = {"convolution": (0, 1), "mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a tensor that depends on the image.
+
+    Attributes:
+        sight: what its units see; None where an operator was not understood on the way.
+        lost: that operator.
+        depth: the weighted layers on the longest chain behind it.
+    """
+
+    sight: Sight | None
+    lost: str | None = None
+    depth: int = 0
+
+
+class Propagation:
+    """The knowledge about all tensors of one forward pass.
+
+    A tensor that is not known does not depend on the image. Tensors stay referenced, so that no `id` is given twice;
+    on the meta device they hold no memory. `last_map` is the last map of units before they are put together by global
+    pooling or flattening, `lost_maps` are the operators after which a map was not understood.
+    """
+
+    def __init__(self, image: Tensor) -> None:
+        height, width = image.shape[-2:]
+        y = Reach.of_input(height)
+        x = y if width == height else Reach.of_input(width)
+        dims = [*map(plain, image.shape[:-2]), (Part(height, 0),), (Part(width, 1),)]
+        self._known: dict[int, Known] = {}
+        self._tensors: list[Tensor] = []
+        self._sharing: dict[int, list[Tensor]] = defaultdict(list)
+        self._overwritten: dict[int, str] = {}
+        self.last_map: Known | None = None
+        self.lost_maps: set[str] = set()
+        self._covered: tuple[Reach, Reach] | None = None
+        self._remember(image, Known(Sight(tuple(dims), (y, x))))
+
+    def known(self, tensor: Tensor) -> Known | None:
+        """Return what is known of `tensor`; None where it does not depend on the image."""
+        known = self._known.get(id(tensor))
+        if known is None and self._overwritten and (op := self._overwritten.get(_storage(tensor))):
+            return Known(None, f"{op} into a part of a tensor")
+        return known
+
+    def follow(
+        self, op: str, where: str, func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any], out: object
+    ) -> None:
+        """Carry what is known of the arguments of operator `op`, called by module `where`, over to its outputs."""
+        inputs = {id(tensor): known for tensor in tensors_in((*args, *kwargs.values())) if (known := self.known(tensor))}
+        outputs = [tensor for tensor in (out if isinstance(out, tuple | list) else [out]) if isinstance(tensor, Tensor)]
+        name = op.removesuffix("_") if op.endswith("_") and op != "copy_" else op
+        if not inputs or not outputs or name in _SHAPE_ONLY:
+            return
+        depth = max(known.depth for known in inputs.values()) + _adds_a_layer(name, args, inputs)
+        lost = next((known.lost for known in inputs.values() if known.lost), None)
+        sights: list[Sight | None] = [None] * len(outputs)
+        if lost is None:
+            seen = {key: known.sight for key, known in inputs.items() if known.sight}
+            call = Call(name, where, args, kwargs, tuple(outputs[0].shape), seen)
+            try:
+                sights = _apply(func.namespace, call, outputs)
+                self._note_map(call, sights[0], depth)
+            except LostError as error:
+                lost = f"{where or 'network'}: {error}"
+                if any(axes_of(sight.dims) for sight in seen.values()):
+                    self.lost_maps.add(lost)
+        for tensor, sight in zip(outputs, sights, strict=True):
+            known = Known(sight, lost or (None if sight else f"{where or 'network'}: {kind_of(name)}"), depth)
+            if op.endswith("_") and torch.Tag.inplace_view not in func.tags:
+                self._overwrite(tensor, known, op)
+            self._remember(tensor, known)
+
+    def _remember(self, tensor: Tensor, known: Known) -> None:
+        if id(tensor) not in self._known:
+            self._tensors.append(tensor)
+            self._sharing[_storage(tensor)].append(tensor)
+        self._known[id(tensor)] = known
+
+    def _overwrite(self, tensor: Tensor, known: Known, op: str) -> None:
+        """Say of the other tensors that share memory with `tensor` what its new content does to them."""
+        before = self._known.get(id(tensor))
+        if before is not None and before.sight is known.sight and before.lost == known.lost:
+            return
+        storage = _storage(tensor)
+        self._overwritten[storage] = op
+        for other in self._sharing[storage]:
+            if other is not tensor:
+                same = other.shape == tensor.shape and other.stride() == tensor.stride()
+                at = other.storage_offset() == tensor.storage_offset()
+                lost = Known(None, f"{op} into a part of a tensor", known.depth)
+                self._known[id(other)] = known if same and at else lost
+
+    def _note_map(self, call: Call, sight: Sight | None, depth: int) -> None:
+        """Remember the map of units that an operator puts together: the input of global pooling or flattening."""
+        source = call.sight(call.args[0]) or next(iter(call.sights.values()))
+        if sight is None:
+            return
+        before, after = axes_of(source.dims), axes_of(sight.dims)
+        if call.op == "addmm":
+            source = call.sight(call.args[1]) or source
+            before = axes_of(source.dims)
+        one = all(reach.units == 1 for reach in sight.reaches)
+        covers = call.op.startswith("avg_pool") and one and any((reach.units or 1) > 1 for reach in source.reaches)
+        if covers:
+            self._covered = sight.reaches
+        elif before <= after or source.reaches == self._covered:
+            return
+        bounded = any(reach.status is Status.BOUND for reach in sight.reaches)
+        self.last_map = Known(sight if bounded else source, None, depth)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _apply(namespace: str, call: Call, outputs: Sequence[Tensor]) -> list[Sight | None]:
+    """Apply the rule of an operator; an output that the rule does not speak of is not understood.
+
+    Raises:
+        LostError: the operator has no rule, or its rule does not cover these arguments.
+    """
+    if namespace != "aten":
+        raise LostError(f"{namespace}::{call.op}")
+    if call.op in RULES:
+        result = RULES[call.op](call)
+    elif is_pointwise(call.op):
+        result = pointwise(call)
+    else:
+        raise LostError(kind_of(call.op))
+    sights = result if isinstance(result, list) else [result] * len(outputs)
+    # The check of every rule: a sight that is not shaped like the tensor has been carried wrongly.
+    checked = [sight if sight.shape == tuple(out.shape) else None for sight, out in zip(sights, outputs, strict=True)]
+    if checked[0] is None:
+        raise LostError(kind_of(call.op))
+    return checked
+
+
+def _adds_a_layer(op: str, args: Sequence[Any], inputs: Mapping[int, Known]) -> int:
+    operands = _OPERANDS.get(op)
+    return int(operands is not None and any(id(args[position]) not in inputs for position in operands))

@@ -1,0 +1,226 @@
+"""One forward pass without data: every operator and every module of a network, in the order of the calls.
+
+The network runs on torch's meta device, where tensors have shapes and no numbers, under a `TorchDispatchMode` that
+meets every operator below autograd: also functional calls, `a + b` and modules that are called twice, none of which
+the hooks of modules see.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from experiments.measures.propagation import Known, Propagation
+from experiments.measures.rules.call import kind_of, tensors_in
+from experiments.measures.sight import axes_of
+
+_COPIES = frozenset({"clone", "_to_copy", "detach", "alias", "lift_fresh", "copy_"})
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call of a module, or of an operator outside of the innermost modules.
+
+    Attributes:
+        name: of the module, as in `named_modules`; of an operator's step, of the module that called it.
+        kind: the class of the module, or the operator.
+        layer: whether it is a step of its own, rather than a module that contains others.
+        shape: of its (first) output, the batch dimension included.
+        known: what that output sees; None where it does not depend on the image.
+        parameters: elements of the parameters that it is the first to use.
+        macs: multiply-accumulates of convolutions and matrix products.
+        activations: elements that these put out.
+    """
+
+    name: str
+    kind: str
+    layer: bool
+    shape: tuple[int, ...]
+    known: Known
+    parameters: int
+    macs: int
+    activations: int
+
+
+@dataclass
+class _Frame:
+    """A module that is being called, and the totals when its call began."""
+
+    name: str
+    kind: str
+    layer: bool
+    parameters: int
+    macs: int
+    activations: int
+
+
+class Trace(TorchDispatchMode):
+    """A forward pass over an image `(1, C, H, W)` on the meta device, with all its steps.
+
+    `at` is the operator that was called last: the module that called it, its name, its arguments.
+    """
+
+    def __init__(self, network: nn.Module, image: Tensor) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+        self.macs = 0
+        self.activations = 0
+        self.output: Known | None = None
+        self.at: tuple[str, str, Sequence[Any]] = ("", "", ())
+        self._network = network
+        self._image = image
+        self._propagation = Propagation(image)
+        self._names = {id(module): name for name, module in network.named_modules()}
+        self._frames: list[_Frame] = []
+        self._parameters = 0
+        self._owner: dict[int, int] = {}
+        self._used: set[int] = set()
+
+    @property
+    def last_map(self) -> Known | None:
+        """What is known of the last map of units: the output, or what goes into global pooling or flattening."""
+        output, before = self.output, self._propagation.last_map
+        if output is None or (output.sight and axes_of(output.sight.dims)) or output.lost in self._propagation.lost_maps:
+            return output
+        return before or output
+
+    def run(self) -> None:
+        """Run the network forward in evaluation mode; it is left as it was found."""
+        tensors = {**dict(self._network.named_parameters()), **dict(self._network.named_buffers())}
+        shadows = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+        for name, parameter in self._network.named_parameters():
+            self._owner[shadows[name].untyped_storage()._cdata] = parameter.numel()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(evaluation_mode(self._network))
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(torch.no_grad())
+            for handle in (
+                register_module_forward_pre_hook(self._enter),
+                register_module_forward_hook(self._leave),
+            ):
+                stack.callback(handle.remove)
+            stack.enter_context(self)
+            output = functional_call(self._network, shadows, (self._image,))
+        self.output = next((known for tensor in _tensors(output) if (known := self._propagation.known(tensor))), None)
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the operator returns
+        """Run one operator and note what it does."""
+        kwargs = kwargs or {}
+        op = func._schema.name.partition("::")[2]
+        where = self._frames[-1].name if self._frames else ""
+        self.at = (where, op, args)
+        if any(tensor.device.type == "meta" for tensor in tensors_in((*args, *kwargs.values()))):
+            args = [_on_meta(argument) for argument in args]
+        out = func(*args, **kwargs)
+        macs = activations = 0
+        if (formula := flop_registry.get(func._overloadpacket)) is not None:
+            macs = formula(*args, **kwargs, out_val=out) // 2
+            activations = out.numel() if isinstance(out, Tensor) else 0
+            self.macs += macs
+            self.activations += activations
+        self._propagation.follow(op, where, func, args, kwargs, out)
+        self._note_operator(op, args, out, macs, activations)
+        return out
+
+    def _note_operator(self, op: str, args: Sequence[Any], out: object, macs: int, activations: int) -> None:
+        """Make a step of an operator that no innermost module has called."""
+        if self._frames and self._frames[-1].layer:
+            return
+        result = next(iter(_tensors(out)), None)
+        known = None if result is None else self._propagation.known(result)
+        if result is None or known is None:
+            return
+        memories = {tensor.untyped_storage()._cdata for tensor in tensors_in(args)}
+        view = result.untyped_storage()._cdata in memories and not op.endswith("_")
+        if view or op in _COPIES:
+            return
+        first_used = (memories & self._owner.keys()) - self._used
+        self._used |= first_used
+        parameters = sum(self._owner[memory] for memory in first_used)
+        self._parameters += parameters
+        name = self._frames[-1].name if self._frames else ""
+        kind = kind_of(op.removesuffix("_"))
+        self.steps.append(Step(name, kind, True, tuple(result.shape), known, parameters, macs, activations))
+
+    def _enter(self, module: nn.Module, _: tuple[Any, ...]) -> None:
+        """Note that the call of a module begins."""
+        name = self._names.get(id(module))
+        # A module that is made during the pass stands for an operator of the module that makes it.
+        layer = name is not None and module is not self._network and not any(True for _ in module.children())
+        outer = self._frames[-1].name if self._frames else ""
+        frame = _Frame(
+            outer if name is None else name, type(module).__name__, layer, self._parameters, self.macs, self.activations
+        )
+        if layer:
+            own = {parameter.untyped_storage()._cdata for parameter in module._parameters.values() if parameter is not None}
+            first_used = (own & self._owner.keys()) - self._used
+            self._used |= first_used
+            self._parameters += sum(self._owner[memory] for memory in first_used)
+        self._frames.append(frame)
+
+    def _leave(self, module: nn.Module, _: tuple[Any, ...], output: object) -> None:
+        """Note that the call of a module ends."""
+        frame = self._frames.pop()
+        if id(module) not in self._names:
+            return
+        for tensor in _tensors(output):
+            if known := self._propagation.known(tensor):
+                self.steps.append(
+                    Step(
+                        frame.name,
+                        frame.kind,
+                        frame.layer,
+                        tuple(tensor.shape),
+                        known,
+                        self._parameters - frame.parameters,
+                        self.macs - frame.macs,
+                        self.activations - frame.activations,
+                    )
+                )
+                return
+
+
+@contextlib.contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Switch every module to evaluation for the time of the context, whatever its `eval` does."""
+    before = [(module, module.training) for module in network.modules()]
+    try:
+        for module, _ in before:
+            module.training = False
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operator
+    """Return an argument with its tensors, if they hold numbers, replaced by their shapes."""
+    if isinstance(argument, Tensor):
+        return argument if argument.device.type == "meta" else torch.empty_like(argument, device="meta")
+    if isinstance(argument, list | tuple):
+        return type(argument)(_on_meta(item) for item in argument) if _tensors(argument) else argument
+    return argument
+
+
+def _tensors(value: object) -> list[Tensor]:
+    """Return the tensors of an output, in order, whatever it is made of."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        return [tensor for item in value.values() for tensor in _tensors(item)]
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []

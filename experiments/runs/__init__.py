@@ -1,0 +1,1 @@
+"""One run: composed, validated, built, executed, with its identity and provenance."""

@@ -1,0 +1,266 @@
+"""What a run does beside training: losses of every step, checkpoints, times, a clean stop."""
+
+import contextlib
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+MONITOR = "val/top1_error"
+
+
+class Recorder(Protocol):
+    """Where metrics go: tracking's tracker."""
+
+    def metrics(self, values: dict[str, float], *, step: int) -> None:
+        """Record `values` at a step."""
+
+    def flush(self) -> None:
+        """Return when everything recorded so far is on disk."""
+
+
+class RunKilled(Exception):  # noqa: N818 - it is an order, not an error
+    """The run was asked to stop; `signal_number` says how."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number = signal_number
+
+
+class RunFailed(RuntimeError):  # noqa: N818 - the state of a run
+    """The training went wrong in itself: the loss is no number any more."""
+
+
+class StepLosses(Callback):
+    """Records the loss of every training step, off the hot path: read from the device every 50 steps.
+
+    Raises:
+        RunFailed: a loss is not finite.
+    """
+
+    every = 50
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._waiting: list[tuple[int, Tensor]] = []
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002 - Lightning's hook
+        outputs: Any,  # noqa: ANN401 - Lightning's hook
+        batch: Any,  # noqa: ANN401, ARG002 - Lightning's hook
+        batch_idx: int,  # noqa: ARG002 - Lightning's hook
+    ) -> None:
+        """Keep the step's loss on the device."""
+        self._waiting.append((trainer.fit_loop.epoch_loop.total_batch_idx, outputs["loss"].detach()))
+        if len(self._waiting) >= self.every:
+            self.record()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Record what waits."""
+        self.record()
+
+    def record(self) -> None:
+        """Read the waiting losses from the device and record them."""
+        if not self._waiting:
+            return
+        losses = torch.stack([loss for _, loss in self._waiting]).float().tolist()
+        steps = [step for step, _ in self._waiting]
+        self._waiting.clear()
+        for step, loss in zip(steps, losses, strict=True):
+            self._recorder.metrics({"train/step_loss": loss}, step=step)
+            if not math.isfinite(loss):
+                raise RunFailed(f"the loss became {loss} at step {step}; a lower optimizer.lr or a warm-up may help")
+
+
+class Checkpoints(Checkpoint):
+    """Keeps `last.ckpt`, to go on from, and `best.ckpt`, the epoch with the lowest top-1 validation error.
+
+    The first of equal epochs counts as the best. Whatever was recorded up to a checkpoint is on disk before it is,
+    so that a resumed run never lacks what its weights have seen.
+
+    Args:
+        folder: of the two files.
+        losses: recorded, and flushed, before each checkpoint.
+        recorder: likewise.
+        minutes: also save within an epoch, this often.
+    """
+
+    check_every = 20  # steps between looks at the clock
+
+    def __init__(self, folder: Path, losses: StepLosses, recorder: Recorder, *, minutes: float) -> None:
+        self.folder = folder
+        self.best_error: float | None = None
+        self.best_epoch: int | None = None
+        self._losses = losses
+        self._recorder = recorder
+        self._seconds = 60 * minutes
+        self._saved_at = time.monotonic()
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that is tested."""
+        return self.folder / "best.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which epoch was the best so far."""
+        return {"best_error": self.best_error, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up which epoch was the best so far."""
+        self.best_error, self.best_epoch = state_dict["best_error"], state_dict["best_epoch"]
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002 - Lightning's hook
+        outputs: Any,  # noqa: ANN401, ARG002 - Lightning's hook
+        batch: Any,  # noqa: ANN401, ARG002 - Lightning's hook
+        batch_idx: int,
+    ) -> None:
+        """Save when the last checkpoint is too long ago."""
+        if (batch_idx + 1) % self.check_every:
+            return
+        late = time.monotonic() - self._saved_at > self._seconds
+        if trainer.world_size > 1:
+            late = trainer.strategy.reduce_boolean_decision(late, all=False)
+        if late:
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Save the epoch, and note whether it is the best."""
+        error = trainer.callback_metrics.get(MONITOR)
+        better = error is not None and (self.best_error is None or float(error) < self.best_error)
+        if better and error is not None:
+            self.best_error, self.best_epoch = float(error), trainer.current_epoch
+        self.save(trainer, best=better or error is None)
+
+    def save(self, trainer: Trainer, *, best: bool = False) -> None:
+        """Write `last.ckpt`, whole or not at all; copy it to `best.ckpt` first when it is the best."""
+        self._losses.record()
+        self._recorder.flush()
+        # Lightning replaces the file in one step; the copy does the same, so that a crash leaves one or the other.
+        if best:
+            trainer.save_checkpoint(self.best)
+            if trainer.is_global_zero:
+                fresh = self.last.with_suffix(".copy")
+                shutil.copyfile(self.best, fresh)
+                fresh.replace(self.last)
+            trainer.strategy.barrier()
+        else:
+            trainer.save_checkpoint(self.last)
+        self._saved_at = time.monotonic()
+
+
+class EpochTimes(Callback):
+    """Records seconds and steps per second of each training epoch, and the learning rate.
+
+    `train_seconds` is the time of all epochs, those before an interruption included.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._began = time.perf_counter()
+        self._steps = 0
+        self.train_seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the time so far."""
+        return {"train_seconds": self.train_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the time so far."""
+        self.train_seconds = state_dict["train_seconds"]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._began = time.perf_counter()
+        self._steps = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Record the epoch's time and the rate it ended with."""
+        seconds = time.perf_counter() - self._began
+        self.train_seconds += seconds
+        values = {
+            "time/epoch_seconds": seconds,
+            "time/steps_per_second": (trainer.global_step - self._steps) / seconds,
+            "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "train/epoch": float(trainer.current_epoch),
+        }
+        self._recorder.metrics(values, step=trainer.global_step)
+
+
+class CleanStop(Callback):
+    """Turns Ctrl-C and SIGTERM into a checkpoint and a truthful end; a second Ctrl-C stops at once."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self.signal_number: int | None = None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Handle the signals while inside; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the form of a signal handler
+        if self.signal_number is not None:
+            raise RunKilled(number)
+        self.signal_number = number
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002 - Lightning's hook
+        outputs: Any,  # noqa: ANN401, ARG002 - Lightning's hook
+        batch: Any,  # noqa: ANN401, ARG002 - Lightning's hook
+        batch_idx: int,  # noqa: ARG002 - Lightning's hook
+    ) -> None:
+        """Stop between two steps, with a checkpoint."""
+        asked = self.signal_number is not None
+        if trainer.world_size > 1:
+            # Every process must stop at the same step, or the others wait for it for ever.
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked:
+            self._checkpoints.save(trainer)
+            raise RunKilled(self.signal_number or signal.SIGTERM)
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - Lightning's hook
+        """Stop between two batches; the last checkpoint is what is gone on from."""
+        self.stop_if_asked()
+
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - Lightning's hook
+        """Stop between two batches; the training is complete and is not repeated."""
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Raise where only this process is concerned.
+
+        Raises:
+            RunKilled: a signal came.
+        """
+        if self.signal_number is not None:
+            raise RunKilled(self.signal_number)

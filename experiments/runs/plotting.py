@@ -1,0 +1,93 @@
+"""How every picture looks: without pyplot's global state, told apart without colour, readable in grey."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Images = npt.NDArray[np.generic]
+
+# Okabe & Ito 2008: told apart with any kind of colour vision. Marker and line carry the same meaning in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1)), (0, (8, 2)))
+RIGHT, WRONG = COLOURS[0], COLOURS[1]
+INK = "#1b1f24"  # text and axes
+FAINT = "#8c959f"  # what stands behind; visible on white and on black
+
+_STYLE: Any = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": False,
+    "grid.color": FAINT,
+    "grid.alpha": 0.35,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "image.interpolation": "nearest",
+}
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Let a function draw in the house's style, whatever the caller's settings; they stay as they are."""
+    decorated: Callable[P, R] = rc_context(_STYLE)(draw)
+    return decorated
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of `width` by `height` inches that makes room for its labels by itself."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_facecolor("white")
+    return figure
+
+
+def hide_frame(axes: Axes) -> None:
+    """Leave nothing of the axes but what is drawn and the labels of the ticks."""
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def displayable(images: Images) -> npt.NDArray[np.float64]:
+    """Turn uint8 `(N, C, H, W)` into floats `(N, H, W, 3)` in [0, 1]; other than three channels become their mean."""
+    colours = np.moveaxis(np.asarray(images, dtype=np.float64) / 255.0, 1, -1)
+    if colours.shape[-1] != 3:  # noqa: PLR2004 - red, green, blue
+        colours = np.repeat(colours.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return colours
+
+
+def mosaic(tiles: npt.NDArray[np.float64], columns: int, gap: int) -> npt.NDArray[np.float64]:
+    """Lay `(N, H, W, 3)` out row by row on white, `gap` pixels apart, as one image `(rows·H', columns·W', 3)`."""
+    count, height, width, _ = tiles.shape
+    rows = -(-count // columns)
+    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3))
+    for position, tile in enumerate(tiles):
+        top, left = (position // columns) * (height + gap), (position % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def thousands(value: float) -> str:
+    """Write a count with three digits and a unit prefix: `8.95 k`, `1.23 M`, `15.3 G`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 0.9995 * size:
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {unit}"  # noqa: PLR2004
+    return f"{value:g}"

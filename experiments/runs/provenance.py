@@ -1,0 +1,96 @@
+"""Enough to run it again: commit, uncommitted changes, package versions, hardware, command line."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from experiments.runs.identity import HOUSE
+
+LARGEST_DIFF = 10_000_000  # bytes; a larger one is most likely data, and says so instead
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run came from.
+
+    `commit` is `None` outside a git checkout; `diff` holds what differs from it, new files included; `command` is the
+    command line; `packages` maps names to versions; `threads` is torch's number of intra-operation threads.
+    """
+
+    commit: str | None
+    diff: str
+    command: list[str]
+    python: str
+    packages: dict[str, str]
+    platform: str
+    processor: str
+    cores: int
+    threads: int
+    accelerators: list[str]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields as plain data, without the diff, which is a file of its own."""
+        return {name: value for name, value in asdict(self).items() if name != "diff"}
+
+
+def collect(command: Sequence[str] = ()) -> Provenance:
+    """Take down the provenance of a run that starts now, in this process."""
+    commit = _git("rev-parse", "HEAD")
+    return Provenance(
+        commit=commit.strip() if commit else None,
+        diff=_difference() if commit else "",
+        command=list(command) or sys.argv,
+        python=platform.python_version(),
+        packages={
+            name: distribution.version
+            for distribution in importlib.metadata.distributions()
+            if (name := distribution.metadata["Name"])
+        },
+        platform=platform.platform(),
+        processor=_processor(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        accelerators=[torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+    )
+
+
+def _difference() -> str:
+    """Return the uncommitted changes as one patch; files that git does not know yet are part of it."""
+    patch = _git("diff", "--binary", "HEAD") or ""
+    new = (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")
+    for name in filter(None, new):
+        if (HOUSE / name).is_file() and (HOUSE / name).stat().st_size <= LARGEST_DIFF:
+            # git answers 1 where the files differ, which a new file always does
+            patch += _git("diff", "--binary", "--no-index", "--", os.devnull, name, accept=(0, 1)) or ""
+        else:
+            patch += f"# not recorded, too large: {name}\n"
+    return patch if len(patch) <= LARGEST_DIFF else f"# not recorded: {len(patch)} bytes of changes\n"
+
+
+def _git(*arguments: str, accept: tuple[int, ...] = (0,)) -> str | None:
+    try:
+        answer = subprocess.run(  # noqa: S603 - git, with arguments of our own
+            ["git", *arguments],  # noqa: S607 - the user's git, wherever it is
+            cwd=HOUSE,
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.decode("utf-8", errors="replace") if answer.returncode in accept else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

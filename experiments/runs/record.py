@@ -1,0 +1,154 @@
+"""What is recorded of a run: before its first step, and after its last."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from experiments.measures.network import NetworkMeasures
+from experiments.runs import pictures
+from experiments.runs.build import Assembly
+from experiments.runs.identity import Identity, code_digests, code_files
+from experiments.runs.provenance import Provenance
+from experiments.runs.training import Outcome
+from experiments.tracking.journal import read_metrics
+from experiments.tracking.tracker import RunTracker
+
+CONFIG_FILE = "config.yaml"
+DATA_FILE = "data.json"
+SHEET_SIZE = 8  # pictures a sheet
+FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
+
+
+def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance) -> None:
+    """Write what the run is made from into its directory: configuration, identity, provenance, measures, split."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / CONFIG_FILE).write_text(OmegaConf.to_yaml(assembly.cfg, resolve=True), encoding="utf-8")
+    datamodule = assembly.datamodule
+    files: dict[str, object] = {
+        "identity.json": {
+            "identity": identity.digest,
+            **asdict(identity),
+            "code_files": code_digests(code_files(assembly.cfg).items()),
+        },
+        "provenance.json": provenance.as_dict(),
+        "measures.json": assembly.measures.as_dict(),
+        DATA_FILE: {
+            "spec": asdict(datamodule.spec),
+            "digest": datamodule.digest,
+            "split_digest": datamodule.split.digest,
+            "samples": {name: len(getattr(datamodule.split, name)) for name in ("train", "val", "test")},
+            "normalisation": asdict(datamodule.normalisation),
+        },
+    }
+    for name, content in files.items():
+        (run_dir / name).write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    if provenance.diff:
+        (run_dir / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
+
+
+def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance) -> None:
+    """Record what is known before training: parameters, measures, data, configuration, provenance, a contact sheet."""
+    datamodule = assembly.datamodule
+    channels, height, width = assembly.input_shape
+    tracker.params(
+        {
+            **plain(assembly.cfg),
+            "measure.input": f"{channels}x{height}x{width}",
+            "data.normalisation.mean": list(datamodule.normalisation.mean),
+            "data.normalisation.std": list(datamodule.normalisation.std),
+        }
+    )
+    tracker.tags(
+        {
+            "whydeep.identity": identity.digest,
+            "whydeep.commit": provenance.commit or "none",
+            "whydeep.uncommitted": str(bool(provenance.diff)).lower(),
+            "whydeep.data": identity.data,
+            "whydeep.code": identity.code,
+            "whydeep.seed": str(assembly.options.seed),
+            **{f"whydeep.{group}": str(option) for group, option in assembly.cfg.choices.items()},
+        }
+    )
+    tracker.metrics({f"measure/{name}": value for name, value in scalars(assembly.measures).items()}, step=0)
+    for context in ("train", "val", "test"):
+        tracker.dataset(
+            # MLflow tells data sets apart by name and digest: each part of the split needs a name of its own.
+            name=f"{datamodule.spec.name}-{context}",
+            digest=datamodule.digest,
+            context=context,
+            source=str(assembly.cfg.datamodule._target_),
+            profile={"samples": len(getattr(datamodule.split, context)), "split": datamodule.split.digest},
+        )
+    for file in (CONFIG_FILE, "identity.json", "provenance.json", "measures.json", DATA_FILE, "uncommitted.diff"):
+        if (run_dir / file).exists():
+            tracker.artifact(run_dir / file)
+    some = np.asarray(datamodule.split.train[:SHEET_SIZE])
+    epochs = [datamodule.augmented(some, epoch=epoch) for epoch in range(3)]
+    original, augmented = epochs[0][0], np.stack([np.asarray(drawn) for _, drawn in epochs])
+    _save(tracker, run_dir, "augmentation.png", pictures.contact_sheet(np.asarray(original), augmented))
+
+
+def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outcome) -> None:
+    """Record what the training left: pictures, per-class errors, the best checkpoint."""
+    spec = assembly.datamodule.spec
+    per_class = dict(zip(spec.class_names, outcome.error_per_class, strict=True))
+    table = {"class_names": spec.class_names, "top1_error": per_class, "confusion": outcome.confusion.tolist()}
+    (run_dir / "test_classes.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
+    tracker.artifact(run_dir / "test_classes.json")
+    own = {name: outcome.metrics[name] for name in outcome.metrics if name.startswith(("time/", "best/"))}
+    if spec.num_classes <= FEW_CLASSES:
+        own |= {f"test_class/{name}_top1_error": error for name, error in per_class.items() if error is not None}
+    tracker.metrics(own, step=0)
+    tracker.flush()
+    _save(tracker, run_dir, "curves.png", pictures.learning_curves(read_metrics(run_dir)))
+    _save(tracker, run_dir, "confusion.png", pictures.confusion_matrix(outcome.confusion.numpy(), spec.class_names))
+    if (filters := first_filters(assembly.network)) is not None:
+        _save(tracker, run_dir, "filters.png", pictures.first_layer_filters(filters.numpy()))
+    _save(tracker, run_dir, "predictions.png", _predictions(assembly))
+    tracker.artifact(outcome.best, folder="checkpoints")
+
+
+def scalars(measures: NetworkMeasures) -> dict[str, float]:
+    """Return the measures that are one number each, for tables and charts; what is unknown is left out."""
+    return {name: float(value) for name, value in measures.totals().items() if value is not None}
+
+
+def plain(cfg: DictConfig) -> dict[str, object]:
+    """Return a configuration as plain data."""
+    content = OmegaConf.to_container(cfg, resolve=True)
+    if not isinstance(content, dict):
+        raise TypeError("a run's configuration is a mapping")
+    return {str(key): value for key, value in content.items()}
+
+
+def first_filters(network: nn.Module) -> Tensor | None:
+    """Return the weights `(O, I, kH, kW)` of the first convolution; `None` when there is none."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.weight.detach().float().cpu()
+    return None
+
+
+@torch.no_grad()
+def _predictions(assembly: Assembly) -> Figure:
+    datamodule, module = assembly.datamodule, assembly.module.eval()
+    batch = next(iter(datamodule.test_dataloader()))
+    images, labels = batch["image"][: 2 * SHEET_SIZE], batch["label"][: 2 * SHEET_SIZE]
+    weight = next(module.parameters())
+    scores = module(datamodule.normalise(images).to(weight.device, weight.dtype)).softmax(dim=1)
+    return pictures.prediction_sheet(
+        images.numpy(), labels.numpy(), scores.float().cpu().numpy(), datamodule.spec.class_names
+    )
+
+
+def _save(tracker: RunTracker, run_dir: Path, name: str, figure: Figure) -> None:
+    path = run_dir / "pictures" / name
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=120)
+    tracker.artifact(path, folder="pictures")

@@ -1,0 +1,93 @@
+"""Training one assembled run in this process, from its last checkpoint if there is one, and testing its best epoch."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from experiments.runs.build import Assembly, build_trainer
+from experiments.runs.callbacks import Checkpoints, CleanStop, EpochTimes, Recorder, StepLosses
+from experiments.runs.options import RunOptions
+from experiments.runs.progress import TrainingProgress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training leaves.
+
+    `metrics` holds the last value of each metric; `confusion` int64 `(K, K)`, rows the true classes, counts the test
+    split; `error_per_class` is in percent; `best` is the tested checkpoint.
+    """
+
+    metrics: dict[str, float]
+    confusion: Tensor
+    error_per_class: list[float | None]
+    best: Path
+    is_global_zero: bool
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """The callbacks of a run; those that it asks afterwards by name."""
+
+    callbacks: list[Callback]
+    checkpoints: Checkpoints
+    times: EpochTimes
+    stop: CleanStop
+
+
+def watchers(options: RunOptions, run_dir: Path, recorder: Recorder, *, name: str | None) -> Watchers:
+    """Return the callbacks that every run has, and those that `options` ask for; no progress without a `name`."""
+    losses = StepLosses(recorder)
+    checkpoints = Checkpoints(run_dir / "checkpoints", losses, recorder, minutes=options.checkpoint_minutes)
+    times = EpochTimes(recorder)
+    stop = CleanStop(checkpoints)
+    callbacks: list[Callback] = [losses, times, stop, checkpoints]
+    if options.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=options.ema_decay))
+    if name is not None:
+        callbacks.append(TrainingProgress(name))
+    return Watchers(callbacks, checkpoints, times, stop)
+
+
+def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger | None, *, name: str | None) -> Outcome:
+    """Fit, then test the best checkpoint by validation once.
+
+    Args:
+        assembly: what is trained.
+        run_dir: keeps the checkpoints.
+        recorder: gets what the callbacks measure.
+        logger: gets the errors of each epoch.
+        name: shown beside the progress; `None` shows none.
+
+    Raises:
+        RunKilled: Ctrl-C or SIGTERM; `last.ckpt` is what is gone on from.
+        RunFailed: the loss is no number any more.
+    """
+    watch = watchers(assembly.options, run_dir, recorder, name=name)
+    checkpoints, times, stop = watch.checkpoints, watch.times, watch.stop
+    trainer = build_trainer(assembly.cfg, callbacks=watch.callbacks, logger=logger, run_dir=str(run_dir))
+    resumed = checkpoints.last if checkpoints.last.exists() else None
+    with stop.watching():
+        trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
+        began = time.perf_counter()
+        trainer.test(
+            assembly.module,
+            datamodule=assembly.datamodule,
+            ckpt_path=checkpoints.best,
+            weights_only=True,
+            verbose=False,
+        )
+        stop.stop_if_asked()
+    metrics = dict(assembly.module.last_errors)
+    metrics["time/train_seconds"] = times.train_seconds
+    metrics["time/test_seconds"] = time.perf_counter() - began
+    if checkpoints.best_epoch is not None and checkpoints.best_error is not None:
+        metrics["best/epoch"] = float(checkpoints.best_epoch)
+        metrics["best/val_top1_error"] = checkpoints.best_error
+    counts = assembly.module.test_counts
+    return Outcome(metrics, counts.confusion.cpu(), counts.error_per_class(), checkpoints.best, trainer.is_global_zero)

@@ -1,0 +1,215 @@
+"""Checking a configuration before anything is built: every key against the signature of what it configures."""
+
+import inspect
+import logging
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pydantic
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.errors import UserError
+from experiments.runs.configuration import nearest
+from experiments.runs.options import COMPONENTS, RunOptions
+
+# Arguments that the builder fills in.
+INJECTED: dict[str, frozenset[str]] = {
+    "model": frozenset({"network", "num_classes", "optimizer", "scheduler", "seed"}),
+    "model.network": frozenset({"num_classes", "in_channels"}),
+    "datamodule": frozenset({"augmentation"}),
+    "optimizer": frozenset({"params"}),
+    "scheduler": frozenset({"optimizer", "total_steps"}),
+    "tracking": frozenset(),
+    "trainer": frozenset(),
+}
+# Keys of a component that the builder reads itself.
+BUILDER_KEYS: dict[str, frozenset[str]] = {"model": frozenset({"network", "weights", "key_map"})}
+# What a run decides itself; to set it would break the record.
+RESERVED = {
+    "trainer": frozenset({"logger", "callbacks", "enable_checkpointing", "default_root_dir", "use_distributed_sampler"})
+}
+# A configuration that comes back from a store may name only these.
+ALLOWED_TARGETS = (
+    "albumentations.",
+    "datamodules.",
+    "experiments.tracking.",
+    "lightning_modules.",
+    "pytorch_lightning.Trainer",
+    "torch.optim.",
+)
+
+
+def validate(cfg: DictConfig) -> RunOptions:
+    """Check every key of a composed configuration: known, complete, of the right type.
+
+    Raises:
+        UserError: one line that names the key, the value and what is allowed.
+    """
+    root = {str(key): value for key, value in cfg.items() if key not in (*COMPONENTS, "choices")}
+    try:
+        options = RunOptions.model_validate(root)
+    except pydantic.ValidationError as error:
+        raise UserError(_root_error(error)) from error
+    for component in COMPONENTS:
+        node = cfg.get(component)
+        if not isinstance(node, DictConfig):
+            raise UserError(f"{component}={node}: must be one of the options in conf/{component}/")
+        if component == "augmentation":
+            _check_transforms(node)
+        else:
+            check_target(component, node)
+    network = cfg.model.get("network")
+    if not isinstance(network, DictConfig):
+        raise UserError(f"model.network={network}: must be a mapping with a _target_")
+    check_target("model.network", network)
+    _check_ranges(cfg)
+    return options
+
+
+def check_target(key: str, node: DictConfig) -> None:
+    """Check the arguments under `key` against the signature of the callable that `_target_` names.
+
+    Raises:
+        UserError: as `validate`.
+    """
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        raise UserError(f"{key}._target_={target}: missing; it names the class, e.g. package.module.Class")
+    # Hydra would also print what it raises.
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
+    try:
+        factory = get_object(target)
+    except (HydraException, ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{key}._target_={target}: cannot be imported ({_root_cause(error)})") from error
+    given = OmegaConf.to_container(node, resolve=True)
+    if not isinstance(given, dict):
+        raise UserError(f"{key}: must be a mapping")
+    arguments = {
+        str(name): value
+        for name, value in given.items()
+        if name not in ("_target_", "_partial_", "_convert_", "_recursive_") and name not in BUILDER_KEYS.get(key, ())
+    }
+    _check_arguments(key, factory, arguments)
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def check_allowed(cfg: DictConfig) -> None:
+    """Refuse a configuration from a store that names a target outside the allow-list.
+
+    Raises:
+        UserError: the key and the target.
+    """
+    for key, target in _targets(cfg, ""):
+        if not target.startswith(ALLOWED_TARGETS):
+            raise UserError(f"{key}={target}: a recorded configuration may name only {', '.join(ALLOWED_TARGETS)}")
+
+
+def _targets(node: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, DictConfig | dict):
+        for name, value in node.items():
+            here = f"{path}.{name}" if path else str(name)
+            if name == "_target_":
+                yield here, str(value)
+            else:
+                yield from _targets(value, here)
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for position, value in enumerate(node):
+            yield from _targets(value, f"{path}[{position}]")
+
+
+def _check_arguments(key: str, factory: Callable[..., Any], arguments: Mapping[str, object]) -> None:
+    parameters = inspect.signature(factory).parameters
+    hints = _hints(factory)
+    injected = INJECTED.get(key, frozenset())
+    reserved = RESERVED.get(key, frozenset())
+    known = {
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name, value in arguments.items():
+        if name in reserved:
+            raise UserError(f"{key}.{name}: set by the run itself; leave it out")
+        if name not in known and not open_ended:
+            allowed = known - reserved - injected
+            raise UserError(f"{key}.{name}: unknown key; {nearest(name, allowed)}")
+        if name in hints:
+            _check_type(f"{key}.{name}", value, hints[name])
+    for name in known - injected - arguments.keys():
+        if parameters[name].default is inspect.Parameter.empty:
+            raise UserError(f"{key}.{name}: missing; {getattr(factory, '__name__', key)} needs it")
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    function = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        # A hint that only a type checker can read says nothing at run time.
+        return {}
+
+
+def _check_type(key: str, value: object, hint: Any) -> None:  # noqa: ANN401 - a type hint has no type
+    if isinstance(value, Mapping) and "_target_" in value:
+        return
+    try:
+        adapter = pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(arbitrary_types_allowed=True, strict=True))
+    except (pydantic.errors.PydanticUserError, TypeError):
+        return
+    candidates = [value, tuple(value)] if isinstance(value, list) else [value]
+    reason = ""
+    for candidate in candidates:
+        try:
+            adapter.validate_python(candidate)
+        except pydantic.ValidationError as error:
+            reason = reason or error.errors()[0]["msg"]
+        else:
+            return
+    raise UserError(f"{key}={value!r}: {_allowed(hint, reason)}")
+
+
+def _allowed(hint: Any, reason: str) -> str:  # noqa: ANN401 - a type hint has no type
+    name = hint.__name__ if inspect.isclass(hint) else str(hint)
+    for noise in ("typing.", "collections.abc.", "pytorch_lightning.", "torch."):
+        name = name.replace(noise, "")
+    return f"must be {name}" if len(name) <= 80 else reason  # noqa: PLR2004 - one readable line
+
+
+def _check_transforms(node: DictConfig) -> None:
+    if unknown := {str(key) for key in node} - {"transforms"}:
+        raise UserError(f"augmentation.{unknown.pop()}: unknown key; allowed: transforms")
+    transforms = OmegaConf.to_container(node, resolve=True)
+    entries = transforms.get("transforms") if isinstance(transforms, dict) else None
+    if not isinstance(entries, list):
+        raise UserError(f"augmentation.transforms={entries!r}: must be a list of transforms")
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise UserError(f"augmentation.transforms[{position}]={entry!r}: must be a mapping with a _target_")
+        check_target(f"augmentation.transforms[{position}]", OmegaConf.create(entry))
+
+
+def _check_ranges(cfg: DictConfig) -> None:
+    epochs, steps = cfg.trainer.get("max_epochs"), cfg.trainer.get("max_steps", -1)
+    if (epochs is None or epochs < 1) and steps < 1:
+        raise UserError(f"trainer.max_epochs={epochs}: must be at least 1 (or set trainer.max_steps)")
+    if epochs is not None and epochs < 1 and epochs != -1:
+        raise UserError(f"trainer.max_epochs={epochs}: must be at least 1, or -1 with trainer.max_steps")
+
+
+def _root_error(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {nearest(key, [*RunOptions.model_fields, *COMPONENTS])}"
+    if first["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -1,0 +1,64 @@
+"""From a study to its runs: one configuration for each arm and seed, all checked before the first one starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.errors import UserError
+from experiments.runs.configuration import compose
+from experiments.studies.study import Study, override_key
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One replicate to be executed; `overrides` alone, given to `whydeep train`, make the same run."""
+
+    arm: str
+    seed: int
+    overrides: tuple[str, ...]
+    cfg: DictConfig
+
+    @property
+    def command(self) -> list[str]:
+        """The command line of this run alone."""
+        return ["whydeep", "train", *self.overrides]
+
+
+def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
+    """Compose the runs of `study`, seed by seed, so that what is stopped early holds whole pairs.
+
+    Args:
+        study: what is asked.
+        overrides: for all arms; they replace those of the study.
+
+    Raises:
+        UserError: an override that cannot be, one that the arms decide, or two arms that are the same.
+    """
+    decided = {override_key(override): name for name, arm in study.arms.items() for override in arm.overrides}
+    given = [override_key(override) for override in overrides]
+    for key, override in zip(given, overrides, strict=True):
+        if key in decided:
+            raise UserError(f"{override}: the arms differ in '{key}' (see {decided[key]}); give what all arms share")
+        if key == "seed":
+            raise UserError(f"{override}: a study sets the seed of each run; give seeds=N or seeds=[{override[5:]}]")
+    common = [override for override in study.overrides if override_key(override) not in given]
+    runs = []
+    for seed in study.seeds:
+        for name, arm in study.arms.items():
+            chosen = (*common, *overrides, *arm.overrides, f"seed={seed}")
+            runs.append(PlannedRun(name, seed, chosen, compose(chosen)))
+    _refuse_twins(runs[: len(study.arms)])
+    return runs
+
+
+def _refuse_twins(runs: Sequence[PlannedRun]) -> None:
+    """Refuse two arms of one seed that compose to the same configuration: their difference would be zero for sure."""
+    seen: dict[str, str] = {}
+    for run in runs:
+        content = OmegaConf.to_container(run.cfg)
+        if isinstance(content, dict):
+            content.pop("choices", None)
+        if other := seen.get(repr(content)):
+            raise UserError(f"arms.{run.arm}: the same configuration as arms.{other}; arms must differ")
+        seen[repr(content)] = run.arm

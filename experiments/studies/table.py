@@ -1,0 +1,46 @@
+"""A comparison as it ends in the terminal: the table of arms, what is missing, and what the contrasts say."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from experiments.studies import wording
+from experiments.studies.comparison import Comparison
+
+
+def print_comparison(console: Console, question: str, comparison: Comparison) -> None:
+    """Print the arms of `comparison`, the replicates that are missing, and one paragraph for each contrast."""
+    table = Table(title=question, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("arm")
+    headings = (
+        f"{wording.titled(comparison.metric)}\nmean ± 95 % interval",
+        "parameters",
+        wording.macs_title(comparison),
+        "receptive field",
+        "training s\nper run",
+        "n",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for arm in comparison.arms:
+        table.add_row(
+            Text(f"{arm.name} (baseline)" if arm.is_baseline else arm.name),
+            wording.with_interval(arm.metric),
+            wording.parameters(arm),
+            wording.macs(arm, comparison),
+            wording.receptive_field(arm),
+            wording.seconds(arm),
+            wording.count(arm),
+        )
+    console.print()
+    console.print(table)
+    for arm in comparison.arms:
+        for replicate in arm.missing:
+            line = f"{arm.name} seed {replicate.seed} {replicate.status.lower()}: {replicate.reason}"
+            console.print(Text(line, style="bold"))
+    for contrast in comparison.contrasts:
+        console.print(Text(f"{wording.contrast_numbers(contrast, comparison.metric)}."))
+        console.print(Text(wording.contrast_answer(contrast, comparison.metric), style="bold"))
+    if note := wording.correction_note(comparison):
+        console.print(Text(note))

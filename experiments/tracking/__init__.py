@@ -1,0 +1,1 @@
+"""Recording runs: a journal beside each run, sent to MLflow in the background."""

@@ -1,0 +1,88 @@
+"""Runs whose process is gone: telling them from living ones, and sending what they left behind."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+
+from experiments.tracking.card import CardFile, RunCard, read_card, run_dirs
+from experiments.tracking.delivery import Delivery, Sender, delivered
+from experiments.tracking.history import read_history
+from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
+from experiments.tracking.journal import Journal, whole_size
+from experiments.tracking.locks import AlreadyLockedError, RunLock
+from experiments.tracking.records import Ended, encode
+from experiments.tracking.store import Store, StoreAwayError
+
+
+def reconcile(runs_dir: Path) -> list[Path]:
+    """Mark runs that say RUNNING but whose process is dead as KILLED, in their journals; living runs are not touched.
+
+    Returns:
+        The directories of the runs that were marked, for ``open_run(leftovers=...)`` or ``whydeep sync`` to send.
+    """
+    return [
+        run_dir
+        for run_dir in run_dirs(runs_dir)
+        if (card := read_card(run_dir)) is not None
+        and card.status == "RUNNING"
+        and (run_dir / JOURNAL_NAME).exists()
+        and _bury(run_dir, card)
+    ]
+
+
+def has_pending(run_dir: Path) -> bool:
+    """Whether a run has something that its store does not have; cheap enough for ten thousand runs."""
+    card = read_card(run_dir)
+    return card is not None and (card.sent < whole_size(run_dir / JOURNAL_NAME) or bool(card.deferred))
+
+
+def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
+    """Send the rest of a run that nobody writes any more.
+
+    Returns:
+        What the store has now; None when a living process has the run.
+    """
+    try:
+        lock = RunLock(run_dir)
+    except AlreadyLockedError:
+        return None
+    try:
+        card = read_card(run_dir)
+        if card is None:
+            return None
+        error = None
+        card_file = CardFile(run_dir, card)
+        try:
+            Sender(card_file, store).send()
+        except StoreAwayError as away:
+            error = str(away)
+        return delivered(card_file, error)
+    finally:
+        lock.release()
+
+
+def _bury(run_dir: Path, card: RunCard) -> bool:
+    try:
+        lock = RunLock(run_dir)
+    except AlreadyLockedError:
+        return False
+    try:
+        path = run_dir / JOURNAL_NAME
+        history = read_history(path)
+        status, reason = history.status, history.reason
+        killed = status == "RUNNING"
+        if killed and history.opened is None:
+            status, reason = "KILLED", "the process died before it recorded anything"
+        elif killed:
+            end = history.last_time or time()
+            said = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            status, reason = "KILLED", f"the process died without a word; the last that it recorded was at {said}"
+            journal = Journal(path)
+            journal.append(encode(Ended(end, "KILLED", reason)))
+            journal.sync()
+            journal.close()
+        CardFile(run_dir, replace(card, status=status, reason=reason)).update()
+        return killed
+    finally:
+        lock.release()

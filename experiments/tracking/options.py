@@ -1,0 +1,120 @@
+"""Where and how runs are recorded: the choices, and what they come to."""
+
+import os
+import re
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from experiments.errors import UserError
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SCHEMES = (*_DATABASES, "http", "https", "databricks")
+_ALLOWED = (
+    "allowed: null (SQLite in runs_dir), sqlite:///FILE.db, postgresql://…, mysql://…, mssql://…, http(s)://HOST:PORT"
+)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One MLflow store.
+
+    Attributes:
+        uri: its address.
+        artifact_root: folder or address for the artifacts of new experiments; None leaves it to the server.
+    """
+
+    uri: str
+    artifact_root: str | None
+
+    @property
+    def shown_uri(self) -> str:
+        """The address without a password: fit to be printed, and kept in files that are passed on."""
+        return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", self.uri)
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How a run is recorded. Everything goes into a journal in the run's own directory first, then to MLflow.
+
+    Attributes:
+        uri: the MLflow store; None for ``$MLFLOW_TRACKING_URI`` where that is set, else SQLite at
+            ``<runs_dir>/mlflow.db``.
+        artifact_root: where a new experiment's artifacts go; None for the server's own choice, or
+            ``<runs_dir>/artifacts`` with a data base.
+        experiment: the MLflow experiment, made when it does not exist.
+        runs_dir: the folder of all runs.
+        deliver: False keeps the journal only; ``whydeep sync`` can send it later.
+        interval_seconds: time between two deliveries.
+        flush_seconds: how long the end of a run waits, at most, until all is sent.
+        timeout_seconds: how long a tracking server may take for one answer, unless ``$MLFLOW_HTTP_REQUEST_TIMEOUT``
+            says so.
+
+    Raises:
+        UserError: a value that cannot be.
+    """
+
+    uri: str | None = None
+    artifact_root: str | None = None
+    experiment: str = "whydeep"
+    runs_dir: str = "runs"
+    deliver: bool = True
+    interval_seconds: float = 5.0
+    flush_seconds: float = 30.0
+    timeout_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.uri is not None:
+            check_uri(self.uri, "tracking.uri")
+        if not self.experiment.strip():
+            raise UserError(f"experiment={self.experiment!r}: an experiment needs a name")
+        for key, least in (("interval_seconds", 0.05), ("flush_seconds", 0.0), ("timeout_seconds", 1.0)):
+            if not getattr(self, key) >= least:
+                raise UserError(f"tracking.{key}={getattr(self, key)}: allowed are seconds from {least:g} up")
+
+    def destination(self) -> Destination:
+        """The store that these options come to, here and now.
+
+        Raises:
+            UserError: ``$MLFLOW_TRACKING_URI`` names a store that cannot be used.
+        """
+        uri = self.uri
+        if uri is None and (named := os.environ.get("MLFLOW_TRACKING_URI")):
+            check_uri(named, "MLFLOW_TRACKING_URI")
+            uri = named
+        runs_dir = Path(self.runs_dir).resolve()
+        if uri is None:
+            uri = f"sqlite:///{runs_dir / 'mlflow.db'}"
+        elif (file := sqlite_file(uri)) is not None:
+            uri = f"sqlite:///{file}"
+        artifact_root = self.artifact_root
+        if artifact_root is None and _scheme(uri) in _DATABASES:
+            artifact_root = str(runs_dir / "artifacts")
+        elif artifact_root is not None and "://" not in artifact_root:
+            artifact_root = str(Path(artifact_root).resolve())
+        return Destination(uri, artifact_root)
+
+
+def check_uri(uri: str, key: str) -> None:
+    """Refuse what MLflow would refuse much later.
+
+    Raises:
+        UserError: not the address of a store that MLflow can write to; the text begins with ``key``.
+    """
+    scheme = _scheme(uri)
+    if scheme in {"", "file"}:
+        raise UserError(f"{key}={uri}: MLflow no longer writes to plain folders (file stores); {_ALLOWED}")
+    if scheme not in _SCHEMES and scheme not in entry_points(group="mlflow.tracking_store").names:
+        raise UserError(f"{key}={uri}: no such kind of store; {_ALLOWED}")
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The absolute path of an SQLite store's file; None for every other kind of store."""
+    path = re.sub(r"^sqlite(\+\w+)?:///", "", uri)
+    return None if path == uri or path in {"", ":memory:"} else Path(path).resolve()
+
+
+def _scheme(uri: str) -> str:
+    # "postgresql+psycopg2://…" names the driver too; a Windows drive letter is not a scheme.
+    found = re.match(r"([A-Za-z][\w.-]+)(\+[\w]+)?:", uri)
+    return found[1].lower() if found else ("databricks" if uri == "databricks" else "")

@@ -1,0 +1,102 @@
+"""The thread that sends a run's journal to its MLflow store while the run goes on."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.tracking.card import CardFile
+from experiments.tracking.delivery import Sender
+from experiments.tracking.leftovers import send_leftover
+from experiments.tracking.options import TrackingOptions
+from experiments.tracking.store import Store, StoreAwayError
+
+_BACKOFF_SECONDS = (1.0, 60.0)
+_FINISHING_WAIT_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Shipper:
+    """Sends what the journal holds, again and again, and waits longer each time that the store is away.
+
+    Args:
+        card_file: the run's card.
+        store: where to.
+        options: how often.
+        leftovers: directories of dead runs whose rest is sent too, after this run's first delivery.
+
+    Attributes:
+        answered: set once the store has given the run its id.
+        error: why the last delivery failed; None while all is well.
+    """
+
+    def __init__(
+        self, card_file: CardFile, store: Store, options: TrackingOptions, leftovers: Sequence[Path] = ()
+    ) -> None:
+        self.answered = threading.Event()
+        self.error: str | None = None
+        self._card_file = card_file
+        self._store = store
+        self._interval = options.interval_seconds
+        self._leftovers = list(leftovers)
+        self._wake = threading.Event()
+        self._deadline: float | None = None
+        self._sender = Sender(card_file, store)
+        if card_file.card.run_id is not None:
+            self.answered.set()
+        self._thread = threading.Thread(target=self._run, name="whydeep-delivery", daemon=True)
+        self._thread.start()
+
+    def finish(self, seconds: float) -> None:
+        """Send the rest, for at most so many seconds; what remains stays in the journal."""
+        self._deadline = time.monotonic() + seconds
+        self._wake.set()
+        self._thread.join(seconds + _FINISHING_WAIT_SECONDS)
+
+    def _may_go_on(self) -> bool:
+        return self._deadline is None or time.monotonic() < self._deadline
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except Exception as error:  # noqa: BLE001 - a fault in here must not end a training, nor stay unseen
+            self.error = repr(error)
+            _log.exception("nothing more of %s is sent; `whydeep sync` may send it later", self._card_file.run_dir)
+
+    def _loop(self) -> None:
+        wait = 0.0
+        while True:
+            self._wake.wait(wait)
+            self._wake.clear()
+            finishing = self._deadline is not None
+            if finishing:
+                self._sender.retry_artifacts_now()
+            wait = self._deliver(wait)
+            if finishing and (self.error is None or not self._may_go_on()):
+                return
+
+    def _deliver(self, waited: float) -> float:
+        try:
+            self._sender.send(self._may_go_on)
+            self.answered.set()
+            # Out of time, nothing was tried: what went wrong before still does.
+            if self.error is not None and self._may_go_on():
+                _log.warning("%s takes records again", self._store.destination.shown_uri)
+                self.error = None
+            while self._leftovers and self._deadline is None:
+                send_leftover(self._leftovers.pop(), self._store)
+        except (StoreAwayError, OSError) as error:
+            if self.error is None:
+                _log.warning(
+                    "%s does not take records now (%s): they are kept in %s, and sent when it does",
+                    self._store.destination.shown_uri,
+                    error,
+                    self._card_file.run_dir,
+                )
+            self.error = str(error)
+            if self._deadline is not None:
+                return _FINISHING_WAIT_SECONDS
+            return min(max(_BACKOFF_SECONDS[0], 2 * waited), _BACKOFF_SECONDS[1])
+        return self._interval

@@ -1,0 +1,309 @@
+"""Recording one run: everything into its journal at once, and to MLflow in the background."""
+
+import atexit
+import contextlib
+import getpass
+import json
+import logging
+import os
+import re
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import time as now
+
+from experiments.errors import UserError
+from experiments.tracking.card import CardFile, RunCard, read_card
+from experiments.tracking.delivery import REASON_TAG, Delivery, delivered
+from experiments.tracking.entities import LONG_VALUES
+from experiments.tracking.history import History, read_history
+from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
+from experiments.tracking.journal import Journal
+from experiments.tracking.limits import PARAM_CHARACTERS, TAG_CHARACTERS, sent_name
+from experiments.tracking.locks import AlreadyLockedError, RunLock, this_process
+from experiments.tracking.options import TrackingOptions
+from experiments.tracking.parameters import flatten
+from experiments.tracking.records import (
+    Artifact,
+    DatasetInput,
+    Ended,
+    FinalStatus,
+    Metrics,
+    Opened,
+    Params,
+    Tags,
+    encode,
+)
+from experiments.tracking.shipper import Shipper
+from experiments.tracking.store import Store
+from experiments.tracking.writer import JournalWriter
+
+CHANGED_PARAMS_TAG = "whydeep.changed_params"
+SESSIONS_TAG = "whydeep.sessions"
+
+_log = logging.getLogger(__name__)
+
+
+def open_run(
+    run_dir: Path, options: TrackingOptions, *, name: str, tags: Mapping[str, str], leftovers: Sequence[Path] = ()
+) -> "RunTracker":
+    """Begin to record a run, or go on with the one that ``run_dir`` holds: under the same MLflow run id.
+
+    Returns at once; the store is made, and the run created in it, in the background.
+
+    Args:
+        run_dir: the run's own directory, made if need be.
+        options: where and how to record.
+        name: the run's name; a run that goes on keeps the one that it has.
+        tags: the run's first tags; ``mlflow.parentRunId`` makes it a child.
+        leftovers: directories of dead runs (what ``reconcile`` returned) whose rest is sent in the background too.
+
+    Raises:
+        UserError: another process writes this run, or the store's address cannot be used.
+    """
+    destination = options.destination() if options.deliver else None
+    run_dir = run_dir.resolve()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = RunLock(run_dir)
+    except AlreadyLockedError as error:
+        raise UserError(
+            f"run_dir={run_dir}: another process ({error}) is writing this run; wait until it has ended, "
+            "or choose another directory"
+        ) from None
+    try:
+        journal = Journal(run_dir / JOURNAL_NAME)
+        history = read_history(run_dir / JOURNAL_NAME)
+        card_file = CardFile(run_dir, _card(run_dir, journal, history, options, name))
+        card_file.update(status="RUNNING", reason=None)
+        card, session = card_file.card, history.sessions + 1
+        journal.append(encode(Opened(now(), card.key, card.name, card.experiment, session, this_process())))
+        journal.sync()
+    except BaseException:
+        lock.release()
+        raise
+    writer = JournalWriter(journal, history.replay, {tag for tag, value in history.tags.items() if value})
+    store = None if destination is None else Store(destination, options.timeout_seconds)
+    shipper = None if store is None else Shipper(card_file, store, options, leftovers)
+    tracker = RunTracker(lock, card_file, writer, shipper, history, options.flush_seconds)
+    tracker.tags({**_origin(), **({SESSIONS_TAG: str(session)} if session > 1 else {}), **tags})
+    return tracker
+
+
+class RunTracker:
+    """What a run says about itself. Made by ``open_run``; ``finish`` ends it.
+
+    No method waits for the tracking store, but ``wait_for_run_id`` and ``finish``; none fails because of it.
+    """
+
+    def __init__(
+        self,
+        lock: RunLock,
+        card_file: CardFile,
+        writer: JournalWriter,
+        shipper: Shipper | None,
+        history: History,
+        flush_seconds: float,
+    ) -> None:
+        self.run_dir = card_file.run_dir
+        self._lock = lock
+        self._card_file = card_file
+        self._writer = writer
+        self._shipper = shipper
+        self._params = history.params
+        self._tags = history.tags
+        self._flush_seconds = flush_seconds
+        self._process = os.getpid()
+        atexit.register(self._leave)
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self._card_file.card.name
+
+    @property
+    def run_id(self) -> str | None:
+        """The MLflow run id; None until the store has answered."""
+        return self._card_file.card.run_id
+
+    def wait_for_run_id(self, seconds: float) -> str | None:
+        """The MLflow run id, waited for; None if the store has not answered in time, or there is none."""
+        if self._shipper is not None:
+            self._shipper.answered.wait(seconds)
+        return self.run_id
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Record parameters, nested ones under names joined by dots, of any length.
+
+        MLflow shows values of up to 6000 characters; a longer one is whole among the artifacts, in ``long_values``.
+        A parameter never changes: another value on resume keeps the first one and is named in a tag and a warning.
+        """
+        flat = dict(flatten(values))
+        new = {key: value for key, value in flat.items() if key not in self._params}
+        changed = {key: value for key, value in flat.items() if self._params.get(key, value) != value}
+        if changed:
+            text = "; ".join(f"{key}: {self._params[key]} -> {value}" for key, value in changed.items())
+            _log.warning("parameters changed since the run began, and keep their first value: %s", text)
+            self.tags({CHANGED_PARAMS_TAG: text})
+        if new:
+            self._params.update(new)
+            self._writer.put(Params(now(), new))
+            self._keep_long("params", new, PARAM_CHARACTERS)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Record tags; a later value replaces an earlier one.
+
+        MLflow shows values of up to 8000 characters; a longer one is whole among the artifacts, in ``long_values``.
+        """
+        new = {key: value for key, value in values.items() if self._tags.get(key) != value}
+        if new:
+            self._tags.update(new)
+            self._writer.put(Tags(now(), new))
+            self._keep_long("tags", new, TAG_CHARACTERS)
+
+    def metrics(self, values: Mapping[str, float], *, step: int, time: float | None = None) -> None:
+        """Record numbers of one step, in a few microseconds.
+
+        Args:
+            values: number by name; NaN and infinities are recorded as they are.
+            step: the training step or epoch.
+            time: seconds since the epoch; None for now.
+
+        Raises:
+            TypeError, ValueError: a value is not a number.
+        """
+        numbers = {key: float(value) for key, value in values.items()}
+        self._writer.put(Metrics(now() if time is None else time, int(step), numbers))
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Record a file, or what a folder holds, of the run directory.
+
+        Args:
+            path: the file; it must stay until it has been sent, and is sent as it is then.
+            folder: artifact folder to put it in, with ``/`` between levels; "" for the top.
+
+        Raises:
+            ValueError: ``path`` is not in the run directory.
+            FileNotFoundError: there is no such file.
+        """
+        full = path.resolve()
+        if not full.is_relative_to(self.run_dir):
+            raise ValueError(f"{path} is not in the run's directory {self.run_dir}")
+        if not full.exists():
+            raise FileNotFoundError(f"no artifact at {path}")
+        self._writer.put(Artifact(now(), full.relative_to(self.run_dir).as_posix(), folder))
+
+    def dataset(
+        self,
+        *,
+        name: str,
+        digest: str,
+        context: str,
+        source: str,
+        profile: Mapping[str, object] | None = None,
+        schema: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record a data set that the run reads.
+
+        Args:
+            name: such as ``cifar10``.
+            digest: of the content. MLflow keeps 36 characters; the whole is put into the profile. MLflow knows a data
+                set by name and digest together: two splits need different digests, or names, to be shown both.
+            context: what it is read for: ``train``, ``val``, ``test``.
+            source: folder or address that it comes from.
+            profile: facts about it, such as ``{"num_rows": 45000}``.
+            schema: its columns, in MLflow's notation.
+        """
+        profile_text = json.dumps({**(profile or {}), "digest": digest})
+        schema_text = None if schema is None else json.dumps(schema)
+        record = DatasetInput(now(), name, digest, context, json.dumps({"uri": source}), schema_text, profile_text)
+        self._writer.put(record)
+
+    def description(self, markdown: str) -> None:
+        """Set the run's description; MLflow renders it as markdown."""
+        self.tags({"mlflow.note.content": markdown})
+
+    def flush(self) -> None:
+        """Wait until all of the above is in the journal. Call it before a checkpoint is written.
+
+        Otherwise a process killed right after would resume behind metrics that it never recorded.
+
+        Raises:
+            OSError: the journal cannot be written (a full disk).
+        """
+        self._writer.flush()
+
+    def finish(self, status: FinalStatus, reason: str | None = None) -> Delivery:
+        """End the run with its true status, and send what is left for at most ``flush_seconds``.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            reason: why, in a line, with the last lines of a log after it; shown as the tag ``whydeep.reason``.
+
+        Returns:
+            What the store has and what it lacks; ``whydeep sync`` sends the rest later.
+        """
+        atexit.unregister(self._leave)
+        error = None
+        if reason is not None:
+            self._keep_long("tags", {REASON_TAG: reason}, TAG_CHARACTERS)
+        self._writer.put(Ended(now(), status, reason))
+        try:
+            self._writer.flush()
+            self._card_file.update(status=status, reason=reason)
+        except OSError as refused:
+            error = f"{self.run_dir / JOURNAL_NAME}: {refused}"
+        if self._shipper is not None:
+            self._shipper.finish(self._flush_seconds)
+            error = error or self._shipper.error
+        else:
+            error = error or "tracking.deliver=false: only the journal is kept"
+        self._close()
+        return delivered(self._card_file, error)
+
+    def _keep_long(self, kind: str, values: Mapping[str, str], limit: int) -> None:
+        for key, value in values.items():
+            if len(value) > limit:
+                folder = Path(LONG_VALUES, kind, f"{sent_name(key)}.txt").parent
+                path = self.run_dir / folder / f"{sent_name(key).rsplit('/', maxsplit=1)[-1]}.txt"
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(value)
+                    self.artifact(path, folder.as_posix())
+                except OSError as error:
+                    _log.warning("the whole of %s is in the journal only: %s", key, error)
+
+    def _leave(self) -> None:
+        # The process ends and nobody said how: what was recorded stays, and the next command marks the run KILLED. In a
+        # forked child that ends, nothing is to be done.
+        if os.getpid() != self._process:
+            return
+        with contextlib.suppress(OSError):
+            self._writer.flush(5.0)
+        self._close()
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._card_file.close()
+        self._lock.release()
+
+
+def _card(run_dir: Path, journal: Journal, history: History, options: TrackingOptions, name: str) -> RunCard:
+    opened = history.opened
+    if opened is None:
+        return RunCard(key=uuid.uuid4().hex, name=name, experiment=options.experiment)
+    known = read_card(run_dir)
+    if known is None or known.key != opened.key:
+        return RunCard(key=opened.key, name=opened.name, experiment=opened.experiment)
+    # After a power cut the journal may have lost lines that the store has.
+    return known if known.sent <= journal.size else RunCard(**{**vars(known), "sent": journal.size})
+
+
+def _origin() -> dict[str, str]:
+    command = re.sub(r"\.py$", "", Path(sys.argv[0]).name) or "python"
+    origin = {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
+    # A container may run under a user id that has no name.
+    with contextlib.suppress(OSError, KeyError, ImportError):
+        origin["mlflow.user"] = getpass.getuser()
+    return origin

@@ -1,0 +1,1 @@
+"""What learns: networks, and one LightningModule per task."""

@@ -1,0 +1,253 @@
+"""Residual networks and their plain twins (He et al. 2016, Deep Residual Learning for Image Recognition)."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules.networks import arguments
+from lightning_modules.networks.he import he_normal
+
+SHORTCUTS = ("A", "B", "C")  # section 4.1
+
+
+class PaddedIdentity(nn.Module):
+    """The shortcut without weights (option A): every `stride`-th pixel, new channels filled with zeros on both sides.
+
+    Maps `(N, in_channels, H, W)` to `(N, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        new = out_channels - in_channels
+        self.before, self.after = new // 2, new - new // 2
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(N, in_channels, H, W)` to `(N, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)`."""
+        return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Module:
+    same_shape = stride == 1 and in_channels == out_channels
+    if same_shape and option != "C":
+        return nn.Identity()
+    if option == "A":
+        return PaddedIdentity(in_channels, out_channels, stride)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (figure 5, left).
+
+    Maps `(N, in_channels, H, W)` to `(N, width, ⌈H / stride⌉, ⌈W / stride⌉)`.
+
+    Args:
+        in_channels: channels that come in.
+        width: channels of both convolutions.
+        stride: of the first convolution, in units of its input.
+        shortcut: how the input is added to the output, A, B or C; `None` adds nothing.
+    """
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None if shortcut is None else _shortcut(in_channels, width, stride, shortcut)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(N, in_channels, H, W)` to `(N, width, ⌈H / stride⌉, ⌈W / stride⌉)`."""
+        out: Tensor = self.relu(self.bn1(self.conv1(maps)))
+        out = self.bn2(self.conv2(out))
+        if self.downsample is not None:
+            out += self.downsample(maps)
+        joined: Tensor = self.relu(out)
+        return joined
+
+
+class Bottleneck(nn.Module):
+    """A 3x3 convolution between two 1x1 ones that narrow and widen (figure 5, right).
+
+    The stride is in the 3x3 convolution, as in torchvision ("v1.5"); the paper has it in the first 1x1 one.
+
+    Maps `(N, in_channels, H, W)` to `(N, 4 width, ⌈H / stride⌉, ⌈W / stride⌉)`.
+
+    Args:
+        in_channels: channels that come in.
+        width: channels of the first two convolutions.
+        stride: of the 3x3 convolution, in units of its input.
+        shortcut: how the input is added to the output, A, B or C; `None` adds nothing.
+    """
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None if shortcut is None else _shortcut(in_channels, out_channels, stride, shortcut)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(N, in_channels, H, W)` to `(N, 4 width, ⌈H / stride⌉, ⌈W / stride⌉)`."""
+        out: Tensor = self.relu(self.bn1(self.conv1(maps)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        if self.downsample is not None:
+            out += self.downsample(maps)
+        joined: Tensor = self.relu(out)
+        return joined
+
+
+def _stage(
+    block: type[BasicBlock | Bottleneck],
+    in_channels: int,
+    width: int,
+    *,
+    blocks: int,
+    stride: int,
+    shortcut: str | None,
+) -> nn.Sequential:
+    first = block(in_channels, width, stride, shortcut)
+    rest = (block(width * block.expansion, width, 1, shortcut) for _ in range(blocks - 1))
+    return nn.Sequential(first, *rest)
+
+
+class ResNet(nn.Module):
+    """The networks for 224 pixels (Table 1): a stem, four stages of residual blocks, global average pool, one layer.
+
+    Maps `(N, in_channels, H, W)` to logits `(N, num_classes)`, any H and W. Modules are named as in
+    `torchvision.models.resnet*`, whose state dicts load as they are.
+
+    Args:
+        num_classes: number of logits.
+        in_channels: channels of the image.
+        depth: weight layers: 18, 34, 50, 101 or 152.
+        residual: `False` leaves out every shortcut (the paper's plain networks); other modules and their names stay.
+        shortcut: "A" pads new channels with zeros, "B" projects where the shape changes, "C" projects everywhere.
+        stem_kernel_size: of the first convolution, odd; 3 suits 32 pixels.
+        stem_stride: of the first convolution, in pixels; 1 suits 32 pixels.
+        stem_pool: a 3x3 max pool of stride 2 after the first convolution.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    # Table 1: the block, and how many in each of the stages conv2_x to conv5_x.
+    BLOCKS: ClassVar[dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]]] = {
+        18: (BasicBlock, (2, 2, 2, 2)),
+        34: (BasicBlock, (3, 4, 6, 3)),
+        50: (Bottleneck, (3, 4, 6, 3)),
+        101: (Bottleneck, (3, 4, 23, 3)),
+        152: (Bottleneck, (3, 8, 36, 3)),
+    }
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        depth: int = 50,
+        residual: bool = True,
+        shortcut: str = "B",
+        stem_kernel_size: int = 7,
+        stem_stride: int = 2,
+        stem_pool: bool = True,
+    ) -> None:
+        super().__init__()
+        arguments.positive(num_classes=num_classes, in_channels=in_channels, stem_stride=stem_stride)
+        arguments.odd(stem_kernel_size=stem_kernel_size)
+        arguments.one_of(self.BLOCKS, depth=depth)
+        arguments.one_of(SHORTCUTS, shortcut=shortcut)
+        block, blocks = self.BLOCKS[depth]
+        joined = shortcut if residual else None
+
+        self.conv1 = nn.Conv2d(
+            in_channels, 64, stem_kernel_size, stride=stem_stride, padding=stem_kernel_size // 2, bias=False
+        )
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if stem_pool else nn.Identity()
+        self.layer1 = _stage(block, 64, 64, blocks=blocks[0], stride=1, shortcut=joined)
+        self.layer2 = _stage(block, 64 * block.expansion, 128, blocks=blocks[1], stride=2, shortcut=joined)
+        self.layer3 = _stage(block, 128 * block.expansion, 256, blocks=blocks[2], stride=2, shortcut=joined)
+        self.layer4 = _stage(block, 256 * block.expansion, 512, blocks=blocks[3], stride=2, shortcut=joined)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        self.apply(self.initialise)
+
+    initialise = staticmethod(he_normal)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        logits: Tensor = self.fc(torch.flatten(self.avgpool(maps), 1))
+        return logits
+
+
+class CifarResNet(nn.Module):
+    """The networks for 32 pixels (section 4.2): 6n + 2 weight layers in three stages of n basic blocks.
+
+    Maps `(N, in_channels, H, W)` to logits `(N, num_classes)`, any H and W. The stages have 16, 32 and 64 channels.
+
+    Args:
+        num_classes: number of logits.
+        in_channels: channels of the image.
+        depth: weight layers, 6n + 2: 20, 32, 44, 56 and 110 in the paper.
+        residual: `False` leaves out every shortcut (the paper's plain networks); other modules and their names stay.
+        shortcut: "A" pads new channels with zeros (the paper's choice), "B" projects where the shape changes, "C"
+            projects everywhere.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        depth: int = 20,
+        residual: bool = True,
+        shortcut: str = "A",
+    ) -> None:
+        super().__init__()
+        arguments.positive(num_classes=num_classes, in_channels=in_channels)
+        arguments.one_of(SHORTCUTS, shortcut=shortcut)
+        n, rest = divmod(depth - 2, 6)
+        if n < 1 or rest:
+            raise ValueError(f"depth={depth}: must be 6n + 2 with n at least 1, e.g. 20, 32, 44, 56 or 110")
+        joined = shortcut if residual else None
+
+        self.conv1 = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = _stage(BasicBlock, 16, 16, blocks=n, stride=1, shortcut=joined)
+        self.layer2 = _stage(BasicBlock, 16, 32, blocks=n, stride=2, shortcut=joined)
+        self.layer3 = _stage(BasicBlock, 32, 64, blocks=n, stride=2, shortcut=joined)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(64, num_classes)
+        self.apply(self.initialise)
+
+    initialise = staticmethod(he_normal)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
+        maps = self.relu(self.bn1(self.conv1(images)))
+        maps = self.layer3(self.layer2(self.layer1(maps)))
+        logits: Tensor = self.fc(torch.flatten(self.avgpool(maps), 1))
+        return logits

@@ -1,0 +1,72 @@
+"""What every task shares: optimizer, schedule, and the random stream of a training step."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class OptimizerFactory(Protocol):
+    """Makes the optimizer of some parameters, e.g. `functools.partial(torch.optim.SGD, lr=0.1)`."""
+
+    def __call__(self, params: Iterable[nn.Parameter]) -> Optimizer:
+        """Return the optimizer of `params`."""
+
+
+class SchedulerFactory(Protocol):
+    """Makes the schedule of an optimizer over `total_steps` optimizer steps, e.g. `schedules.cosine`."""
+
+    def __call__(self, optimizer: Optimizer, *, total_steps: int) -> LRScheduler:
+        """Return the schedule, stepped after every optimizer step."""
+
+
+class TrainingModule(LightningModule):
+    """Base of the tasks: the network, how it is optimised, and where its randomness comes from.
+
+    Dropout and its like draw from a stream that is a function of (seed, process, step) alone: a resumed training
+    repeats the draws of one that was never interrupted, whatever was drawn before.
+
+    Args:
+        network: what is trained.
+        optimizer: makes the optimizer of the trainable parameters; needed for `fit` only.
+        scheduler: makes the learning-rate schedule; `None` keeps the rate.
+        seed: of the random stream of the training steps.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.seed = seed
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eleven forms
+        """Return the optimizer of the trainable parameters and its schedule per step.
+
+        Raises:
+            ValueError: the module was made without an optimizer.
+        """
+        if self._optimizer is None:
+            raise ValueError("optimizer: missing; training needs one")
+        optimizer = self._optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401, ARG002 - Lightning's hook
+        """Set torch's generator from (seed, process, step)."""
+        key = f"{self.seed}/{self.global_rank}/{self.trainer.fit_loop.epoch_loop.total_batch_idx}".encode()
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1)

@@ -1,0 +1,55 @@
+"""Starting the command line as a person does: as a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# A run of a second: the small network of the demo on the original 8 px digits.
+TOY = ("model=conv5x5", "datamodule.image_size=8", "trainer.max_epochs=2", "model.network.widths=[8,8]")
+
+Whydeep = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a user's process, with one thread, so that tests can run side by side."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTEST_"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+@pytest.fixture
+def whydeep(tmp_path: Path) -> Whydeep:
+    """Return a function that runs `whydeep ARGUMENTS` in `tmp_path` and returns the finished process."""
+
+    def run(*arguments: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.cli", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[[Sequence[str]], "subprocess.Popen[bytes]"]:
+    """Return a function that starts `whydeep ARGUMENTS` in `tmp_path` and does not wait for it."""
+
+    def begin(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiments.cli", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    return begin

@@ -1,0 +1,223 @@
+"""`whydeep train` as a person uses it: runs, sweeps, mistakes, kills and resumes, with real processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+from tests.experiments.conftest import TOY, Whydeep, environment
+
+Start = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
+
+
+def run_dirs(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in (folder / "runs").glob("*/config.yaml"))
+
+
+def result(run_dir: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads((run_dir / "result.json").read_text())
+    return content
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return state
+
+
+def recorded(folder: Path, run_id: str) -> mlflow.entities.Run:
+    return mlflow.MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}").get_run(run_id)
+
+
+def history(folder: Path, run_id: str, metric: str) -> list[tuple[int, float]]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+    return sorted((point.step, point.value) for point in client.get_metric_history(run_id, metric))
+
+
+def test_a_run_is_recorded_whole_and_is_not_run_twice(whydeep: Whydeep, tmp_path: Path) -> None:
+    first = whydeep("train", *TOY, "augmentation=flip_crop", "seed=3")
+    assert first.returncode == 0, first.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    outcome = result(run_dir)
+    assert outcome["status"] == "FINISHED"
+    run_id = str(outcome["run_id"])
+    assert run_id in first.stdout
+
+    run = recorded(tmp_path, run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == run_dir.name
+    assert run.data.params["optimizer.lr"] == "0.05"
+    assert run.data.params["seed"] == "3"
+    assert run.data.params["augmentation.transforms.0._target_"].startswith("albumentations.")
+    assert run.data.tags["whydeep.identity"] == outcome["identity"]
+    assert run.data.metrics["measure/parameters"] == outcome["measures"]["parameters"]  # type: ignore[index]
+    assert run.data.metrics["test/top1_error"] == outcome["metrics"]["test/top1_error"]  # type: ignore[index]
+    assert {run.inputs.dataset_inputs[part].dataset.name for part in range(3)} == {
+        "digits-train",
+        "digits-val",
+        "digits-test",
+    }
+    steps = history(tmp_path, run_id, "train/step_loss")
+    assert [step for step, _ in steps] == list(range(len(steps)))
+    assert len(steps) == 2 * (len(steps) // 2) > 0
+    artifacts = {
+        path.relative_to(tmp_path / "runs/artifacts/whydeep" / run_id / "artifacts").as_posix()
+        for path in (tmp_path / "runs/artifacts/whydeep" / run_id).rglob("*")
+        if path.is_file()
+    }
+    pictures = {f"pictures/{name}.png" for name in ("augmentation", "curves", "confusion", "filters", "predictions")}
+    assert pictures | {"config.yaml", "provenance.json", "identity.json", "checkpoints/best.ckpt"} <= artifacts
+
+    again = whydeep("train", *TOY, "augmentation=flip_crop", "seed=3")
+    assert again.returncode == 0
+    assert "finished before" in again.stdout
+    assert run_dirs(tmp_path) == [run_dir]
+
+    anew = whydeep("train", *TOY, "augmentation=flip_crop", "seed=3", "rerun=true")
+    assert anew.returncode == 0, anew.stderr
+    second = next(path for path in run_dirs(tmp_path) if path != run_dir)
+    assert result(second)["run_id"] != run_id
+    mine, theirs = weights(run_dir), weights(second)
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)
+
+
+LONG = ("model=conv5x5", "datamodule.image_size=8", "model.network.widths=[24,24]", "trainer.max_epochs=30")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """Return the last weights of the long run when nothing disturbs it."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    command = [sys.executable, "-m", "experiments.cli", "train", *LONG]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    (run_dir,) = run_dirs(folder)
+    return weights(run_dir)
+
+
+@pytest.mark.parametrize("options", [(), ("checkpoint_minutes=0.0001",)], ids=["epoch end", "mid epoch"])
+def test_a_killed_run_resumes_to_the_same_bits_under_the_same_id(
+    whydeep: Whydeep,
+    start: Start,
+    tmp_path: Path,
+    uninterrupted: dict[str, torch.Tensor],
+    options: tuple[str, ...],
+) -> None:
+    for kills in range(2):
+        process = start(["train", *LONG, *options])
+        before = (tmp_path / "runs").glob("*/checkpoints/last.ckpt")
+        seen = {path: path.stat().st_mtime_ns for path in before}
+
+        def moved(seen: dict[Path, int] = seen) -> bool:
+            now = (tmp_path / "runs").glob("*/checkpoints/last.ckpt")
+            return any(path.stat().st_mtime_ns != seen.get(path) for path in now)
+
+        until(moved)
+        time.sleep(0.1 * kills)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (run_dir,) = run_dirs(tmp_path)
+        assert not (run_dir / "result.json").exists(), "killed too late to test anything"
+    finished = whydeep("train", *LONG, *options)
+    assert finished.returncode == 0, finished.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    mine = weights(run_dir)
+    assert all(torch.equal(mine[name], uninterrupted[name]) for name in uninterrupted)
+
+    run_id = str(result(run_dir)["run_id"])
+    run = recorded(tmp_path, run_id)
+    assert run.info.status == "FINISHED"
+    assert "whydeep.replay_differs" not in run.data.tags
+    steps = [step for step, _ in history(tmp_path, run_id, "train/step_loss")]
+    assert steps == list(range(len(steps)))
+    for metric in ("val/top1_error", "train/top1_error"):
+        assert len(history(tmp_path, run_id, metric)) == 30
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_orderly_stop_is_recorded_as_killed(start: Start, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    process = start(["train", *LONG])
+    until(lambda: any((tmp_path / "runs").glob("*/checkpoints/last.ckpt")))
+    process.send_signal(number)
+    assert process.wait(60) == code
+    (run_dir,) = run_dirs(tmp_path)
+    outcome = result(run_dir)
+    assert outcome["status"] == "KILLED"
+    assert recorded(tmp_path, str(outcome["run_id"])).info.status == "KILLED"
+
+
+def test_a_sweep_runs_every_job(whydeep: Whydeep, tmp_path: Path) -> None:
+    sweep = whydeep("train", "-m", *TOY[1:], "model=conv5x5,two_conv3x3", "seed=0,1")
+    assert sweep.returncode == 0, sweep.stderr
+    assert sorted(str(result(path)["choices"]["model"]) for path in run_dirs(tmp_path)) == [  # type: ignore[index]
+        "conv5x5",
+        "conv5x5",
+        "two_conv3x3",
+        "two_conv3x3",
+    ]
+
+
+def test_a_diverging_run_fails_with_its_reason(whydeep: Whydeep, tmp_path: Path) -> None:
+    process = whydeep("train", *TOY, "optimizer.lr=1e30", "scheduler=constant")
+    assert process.returncode == 1
+    assert "the loss became" in process.stderr
+    assert "Traceback" not in process.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    run = recorded(tmp_path, str(result(run_dir)["run_id"]))
+    assert run.info.status == "FAILED"
+    assert "the loss became" in run.data.tags["whydeep.reason"]
+
+
+def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> None:
+    shared = (*TOY, "trainer.precision=64-true", "datamodule.batch_size=64")
+    one = whydeep("train", *shared)
+    assert one.returncode == 0, one.stderr
+    (single,) = run_dirs(tmp_path)
+    alone = result(single)
+    # The identity is the same: the number of processes is no ingredient of a result.
+    two = whydeep("train", *shared, "trainer=ddp", "trainer.precision=64-true", "trainer.accelerator=cpu", "rerun=true")
+    assert two.returncode == 0, two.stderr
+    double = next(path for path in run_dirs(tmp_path) if path != single)
+    together = result(double)
+    assert together["identity"] == alone["identity"]
+    assert together["status"] == "FINISHED"
+    confusion = json.loads((double / "test_classes.json").read_text())["confusion"]
+    assert sum(map(sum, confusion)) == sum(
+        map(sum, json.loads((single / "test_classes.json").read_text())["confusion"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.max_epoch=2"], "did you mean 'trainer.max_epochs'"),
+        (["model=vgg11", "datamodule.image_size=8"], "needs at least 32x32 pixels"),
+        (["model.top_k=[1,10]"], "top-10 error of 10 classes"),
+        (["datamodule=cifar10"], "datamodule.download=true"),
+        (["optimizer.lr=-1"], "optimizer"),
+        (["trainer.accelerator=gpuu"], "trainer"),
+        (["datamodule.batch_size=0"], "datamodule.batch_size=0"),
+        (["-m", "model=conv5x5,resnt20"], "did you mean 'resnet20'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_recorded(
+    whydeep: Whydeep, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    process = whydeep("train", *arguments)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert process.stderr.strip().count("\n") == 0
+    assert "Traceback" not in process.stderr
+    assert run_dirs(tmp_path) == []

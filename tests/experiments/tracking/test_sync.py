@@ -1,0 +1,84 @@
+"""The command that sends what is left."""
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from experiments.cli import run
+from experiments.tracking.card import read_card
+from experiments.tracking.options import TrackingOptions
+from experiments.tracking.tracker import open_run
+
+
+def _journal_only(runs_dir: Path, name: str) -> None:
+    options = TrackingOptions(runs_dir=str(runs_dir), experiment="study", deliver=False)
+    tracker = open_run(runs_dir / "sweep" / name, options, name=name, tags={})
+    tracker.metrics({"loss": 1.0}, step=0)
+    tracker.finish("FINISHED")
+
+
+def test_runs_kept_in_journals_only_are_sent(
+    runs_dir: Path, study_runs: Callable[[], list[Run]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        _journal_only(runs_dir, name)
+
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+
+    assert "one: sent to sqlite:///" in capsys.readouterr().out
+    runs = study_runs()
+    assert sorted(found.info.run_name for found in runs) == ["one", "two"]
+    assert [found.info.status for found in runs] == ["FINISHED", "FINISHED"]
+
+
+def test_a_store_that_does_not_answer_is_asked_once_and_the_exit_code_says_so(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        for name in ("one", "two"):
+            _journal_only(runs_dir, name)
+
+        assert run("sync", [f"runs_dir={runs_dir}"]) == 1
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("one: 4 records not sent: ")
+    assert said[1].startswith("two: not sent, http://127.0.0.1:")
+    assert said[1].endswith("does not answer")
+
+
+def test_a_run_can_be_sent_to_another_store(runs_dir: Path, empty_store: Path, tmp_path: Path) -> None:
+    _journal_only(runs_dir, "one")
+    shutil.copyfile(empty_store, tmp_path / "other.db")
+
+    assert run("sync", [f"runs_dir={runs_dir}", f"uri=sqlite:///{tmp_path}/other.db"]) == 0
+
+    card = read_card(runs_dir / "sweep" / "one")
+    assert card is not None
+    assert card.run_id is not None
+    assert MlflowClient(f"sqlite:///{tmp_path}/other.db").get_run(card.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["runs_dir=/nowhere"], "runs_dir=/nowhere: no such folder"),
+        (["run_dir=runs"], "run_dir=runs: unknown argument; allowed: runs_dir=…, uri=…"),
+        (["--fast"], "--fast: unknown flag"),
+        (["uri=./mlruns", "runs_dir=."], "uri=./mlruns: MLflow no longer writes to plain folders"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sync", arguments) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"whydeep: error: {expected}")
+    assert said.count("\n") == 1

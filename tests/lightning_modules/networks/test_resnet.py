@@ -1,0 +1,200 @@
+"""ResNets and their plain twins against torchvision, the paper and published CIFAR weights."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lightning_modules.networks.resnet import CifarResNet, PaddedIdentity, ResNet
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def macs(network: nn.Module, size: int) -> int:
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(torch.empty(1, 3, size, size, device="meta"))
+    return int(counter.get_total_flops()) // 2
+
+
+# torchvision's ResNet*_Weights.IMAGENET1K_V1.meta: num_params, and _ops to the printed digit.
+@pytest.mark.parametrize(
+    ("depth", "count", "operations"),
+    [
+        (18, 11_689_512, 1_814_073_344),
+        (34, 21_797_672, 3_663_761_408),
+        (50, 25_557_032, 4_089_184_256),
+        (101, 44_549_160, 7_801_405_440),
+        (152, 60_192_808, 11_513_626_624),
+    ],
+)
+def test_parameters_macs_and_names_are_torchvisions(depth: int, count: int, operations: int) -> None:
+    with torch.device("meta"):
+        network = ResNet(num_classes=1000, depth=depth)
+        theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None)
+    assert parameters(network) == count
+    assert shapes(network) == shapes(theirs)
+    assert macs(network, 224) == operations
+
+
+# He et al. 2016, Table 6: 0.27, 0.46, 0.66, 0.85 and 1.7 M parameters.
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize(
+    ("depth", "count", "operations"),
+    [
+        (20, 269_722, 40_551_040),
+        (32, 464_154, 68_862_592),
+        (44, 658_586, 97_174_144),
+        (56, 853_018, 125_485_696),
+        (110, 1_727_962, 252_887_680),
+    ],
+)
+def test_parameters_and_macs_of_the_cifar_networks(depth: int, count: int, operations: int, *, residual: bool) -> None:
+    with torch.device("meta"):
+        network = CifarResNet(num_classes=10, depth=depth, residual=residual)
+    assert parameters(network) == count
+    assert macs(network, 32) == operations
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_torchvisions_weights_give_torchvisions_outputs(depth: int) -> None:
+    torch.manual_seed(0)
+    theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None)
+    network = ResNet(num_classes=1000, depth=depth)
+    network.load_state_dict(theirs.state_dict())
+    images = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        for training in (True, False):  # the first pass moves the running statistics that the second uses
+            expected = theirs.train(training)(images)
+            assert expected.std() > 0.1
+            torch.testing.assert_close(network.train(training)(images), expected)
+
+
+@pytest.mark.parametrize("pool", [True, False])
+def test_the_small_stem_takes_weights_of_the_usual_cifar_networks(*, pool: bool) -> None:
+    theirs = torchvision.models.resnet18(weights=None, num_classes=10)
+    theirs.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+    if not pool:
+        theirs.maxpool = nn.Identity()
+    network = ResNet(num_classes=10, depth=18, stem_kernel_size=3, stem_stride=1, stem_pool=pool)
+    network.load_state_dict(theirs.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(network.eval()(images), theirs.eval()(images))
+
+
+def published_cifar_form(state: dict[str, Tensor], images: Tensor, shortcut: str) -> Tensor:
+    """ResNet-20 as public CIFAR repositories compute it, from names and weights alone."""
+
+    def norm(name: str, maps: Tensor) -> Tensor:
+        mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        return F.batch_norm(maps, mean, var, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    maps = F.relu(norm("bn1", F.conv2d(images, state["conv1.weight"], padding=1)))
+    for stage in (1, 2, 3):
+        for index in range(3):
+            at = f"layer{stage}.{index}"
+            stride = 2 if stage > 1 and index == 0 else 1
+            out = F.relu(norm(f"{at}.bn1", F.conv2d(maps, state[f"{at}.conv1.weight"], stride=stride, padding=1)))
+            out = norm(f"{at}.bn2", F.conv2d(out, state[f"{at}.conv2.weight"], padding=1))
+            if stride == 2 and shortcut == "A":
+                quarter = maps.shape[1] // 2
+                maps = F.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, quarter, quarter), "constant", 0)
+            elif stride == 2:
+                maps = norm(f"{at}.downsample.1", F.conv2d(maps, state[f"{at}.downsample.0.weight"], stride=2))
+            maps = F.relu(out + maps)
+    return F.linear(maps.mean(dim=(2, 3)), state["fc.weight"], state["fc.bias"])
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+def test_the_cifar_networks_compute_what_published_weights_expect(shortcut: str) -> None:
+    torch.manual_seed(0)
+    network = CifarResNet(num_classes=10, depth=20, shortcut=shortcut)
+    images = torch.randn(8, 3, 32, 32)
+    with torch.no_grad():
+        network.train()(images)  # moves the running statistics
+        expected = published_cifar_form(network.state_dict(), images, shortcut)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(network.eval()(images), expected)
+
+
+def test_option_a_takes_every_second_pixel_and_pads_channels_on_both_sides() -> None:
+    maps = torch.arange(2 * 4 * 5.0).view(1, 2, 4, 5)
+    shortcut = PaddedIdentity(2, 5, stride=2)(maps)
+    assert shortcut.shape == (1, 5, 2, 3)
+    assert torch.equal(shortcut[0, 1:3], maps[0, :, ::2, ::2])
+    assert not shortcut[0, [0, 3, 4]].any()
+
+
+def test_option_a_adds_no_parameters_b_projects_where_the_shape_changes_c_everywhere() -> None:
+    names = {}
+    for option in ("A", "B", "C"):
+        with torch.device("meta"):
+            network = CifarResNet(num_classes=10, depth=20, shortcut=option)
+        names[option] = {name for name, _ in network.named_parameters() if name.endswith("downsample.0.weight")}
+    assert not names["A"]
+    assert names["B"] == {"layer2.0.downsample.0.weight", "layer3.0.downsample.0.weight"}
+    assert len(names["C"]) == 9
+
+
+@pytest.mark.parametrize("network", [ResNet, CifarResNet])
+def test_the_plain_twin_lacks_the_shortcuts_and_nothing_else(network: type[ResNet | CifarResNet]) -> None:
+    depth = 18 if network is ResNet else 20
+    with torch.device("meta"):
+        residual = shapes(network(num_classes=10, depth=depth))
+        plain = shapes(network(num_classes=10, depth=depth, residual=False))
+    assert plain == {name: shape for name, shape in residual.items() if "downsample" not in name}
+
+
+def test_the_plain_twin_is_the_stack_of_its_convolutions() -> None:
+    torch.manual_seed(0)
+    network = CifarResNet(num_classes=10, depth=8, residual=False).eval()
+    maps = images = torch.randn(2, 3, 16, 16)
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
+    for convolution, norm in zip(layers[::2], layers[1::2], strict=True):
+        maps = norm(convolution(maps)).relu()
+    torch.testing.assert_close(network(images), network.fc(maps.mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        CifarResNet(num_classes=10, depth=20),
+        CifarResNet(num_classes=10, depth=20, residual=False),
+        ResNet(num_classes=10, depth=18, in_channels=1),
+        ResNet(num_classes=10, depth=50),
+    ],
+    ids=["resnet20", "plain20", "resnet18", "resnet50"],
+)
+def test_every_parameter_gets_a_gradient(network: ResNet | CifarResNet) -> None:
+    network(torch.randn(2, network.conv1.in_channels, 40, 40)).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize(
+    ("network", "argument", "value", "message"),
+    [
+        (ResNet, "depth", 20, r"depth=20: must be one of 18, 34, 50, 101, 152"),
+        (ResNet, "shortcut", "D", r"shortcut=D: must be one of A, B, C"),
+        (ResNet, "stem_kernel_size", 4, r"stem_kernel_size=4: must be odd and at least 1"),
+        (ResNet, "stem_stride", 0, r"stem_stride=0: must be at least 1"),
+        (CifarResNet, "depth", 18, r"depth=18: must be 6n \+ 2 .* 20, 32, 44, 56 or 110"),
+        (CifarResNet, "depth", 2, r"depth=2: must be 6n \+ 2"),
+        (CifarResNet, "shortcut", "a", r"shortcut=a: must be one of A, B, C"),
+        (CifarResNet, "num_classes", 0, r"num_classes=0: must be at least 1"),
+    ],
+)
+def test_a_bad_argument_is_named(
+    network: type[ResNet | CifarResNet], argument: str, value: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        network(**{"num_classes": 10, argument: value})  # type: ignore[arg-type]
