@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from datamodules.errors import DataError
@@ -32,8 +31,8 @@ class KeyedAugmentation:
     """A sequence of Albumentations transforms whose draws depend on (seed, epoch, index) alone.
 
     Left alone, a composition carries one generator, which every worker copies: workers repeat each other's draws, and
-    their number changes the pictures. Seeded, all of its transforms draw the same numbers. Here all share a stream that
-    begins anew with each sample: in NumPy, in Python, and in OpenCV, from which Gaussian noise is drawn.
+    their number changes the pictures. Seeded, all of its transforms draw the same numbers. Here all share one stream,
+    of NumPy's and of Python's generator, that begins anew with each sample.
 
     Args:
         transforms: applied one after the other; none leaves pictures as they are.
@@ -74,13 +73,13 @@ class KeyedAugmentation:
         return hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()
 
     def __call__(self, picture: Picture, *, epoch: int, index: int) -> Picture:
-        """Return a changed copy of `picture`, `(H, W, C)`, of the same shape.
+        """Return `picture`, `(H, W, C)`, changed, in the same shape; the same array where no transform applies.
 
         Raises:
             DataError: a transform changed the shape or the type of the picture.
         """
         if not self._transforms:
-            return picture.copy()
+            return picture
         self._begin(epoch, index)
         self._compose.set_random_state(self._numpy, self._python)
         changed: Picture = self._compose(image=picture)["image"]
@@ -122,7 +121,6 @@ class KeyedAugmentation:
         self._philox_state["state"]["key"][:] = np.frombuffer(key, dtype="<u8")
         self._philox.state = self._philox_state
         self._python.seed(int.from_bytes(key, "little"))
-        cv2.setRNGSeed(int.from_bytes(key[:4], "little", signed=True))
 
 
 def _every(transforms: Sequence[Transform]) -> Iterator[Transform]:

@@ -63,8 +63,9 @@ def augment(pictures: NDArray[np.uint8], augmentation: KeyedAugmentation, reques
     """Return changed copies of `pictures`, `(N, C, H, W)`, each as its own index and the epoch draw it."""
     changed = np.empty_like(pictures)
     for target, picture, index in zip(changed, pictures, request.indices.tolist(), strict=True):
-        upright = np.ascontiguousarray(picture.transpose(1, 2, 0))
-        target[:] = augmentation(upright, epoch=request.epoch, index=index).transpose(2, 0, 1)
+        # A copy, even where the axis of channels needs none: some transforms work in place.
+        own = np.array(picture.transpose(1, 2, 0), order="C")
+        target[:] = augmentation(own, epoch=request.epoch, index=index).transpose(2, 0, 1)
     return changed
 
 
@@ -110,7 +111,7 @@ class BatchLoader(DataLoader[ClassificationBatch]):
         except DataError as error:
             # What comes from a worker brings the worker's traceback along as text; its last line is the error's own.
             text = str(error).rstrip().splitlines()[-1]
-            # Its traceback keeps the iterator in a cycle of references; workers of one so collected take 5 s each to end.
+            # Its traceback holds the iterator in a cycle of references, which delays the end of its workers by seconds.
             error.__traceback__ = None
             raise DataError(text.removeprefix(f"{DataError.__module__}.{DataError.__qualname__}: ")) from None
 

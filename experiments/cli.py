@@ -1,8 +1,10 @@
 """The command `whydeep VERB …`: finds the verb and turns what goes wrong into one line and an exit code."""
 
 import importlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +37,7 @@ def run(verb: str, argv: Sequence[str]) -> int:
     """Run one verb; a user's mistake is one line on the standard error, without a traceback."""
     from experiments.errors import UserError  # noqa: PLC0415 - start-up time
 
+    quiet()
     try:
         module = importlib.import_module(f"experiments.{verb}")
         code: int = module.main(list(argv))
@@ -49,6 +52,14 @@ def run(verb: str, argv: Sequence[str]) -> int:
         return 0
     else:
         return code
+
+
+def quiet() -> None:
+    """Let only what concerns the user through: not what libraries say about themselves."""
+    # Lightning sets the level of its own root when it is imported, but not of the logger that it speaks through.
+    for name in ("pytorch_lightning.utilities.rank_zero", "alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|sqlalchemy|mlflow)\b.*")
 
 
 def complain(mistake: object) -> int:

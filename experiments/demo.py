@@ -11,6 +11,7 @@ keys:
 Runs that are finished are not run again. The study itself is conf/study/demo.yaml.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     keys, overrides = split_arguments(argv, {"seeds": None})
 
+    # With other programs running, threads that spin while they wait cost several times the work. Read at torch's import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from experiments.studies.plan import plan  # noqa: PLC0415 - seconds that --help saves
     from experiments.studies.study import read_study  # noqa: PLC0415
 
@@ -52,9 +55,7 @@ def main(argv: Sequence[str]) -> int:
     from experiments.studies.execution import run_all  # noqa: PLC0415
     from experiments.studies.report import write_report  # noqa: PLC0415
     from experiments.studies.table import print_comparison  # noqa: PLC0415
-    from experiments.train import quiet  # noqa: PLC0415
 
-    quiet()
     for first in planned[: len(study.arms)]:
         assemble(first.cfg)  # what cannot be built is said before anything runs
     on_terminal = sys.stderr.isatty()

@@ -83,7 +83,8 @@ def _open(keys: Mapping[str, str | None], overrides: list[str]) -> tuple[str, "A
 
 def _show(subject: str, split: str, assembly: "Assembly", evaluation: "Evaluation") -> None:
     spec, normalisation = assembly.datamodule.spec, assembly.datamodule.normalisation
-    table = Table(title=f"{subject} on {spec.name}, {split} split", title_justify="left")
+    print(f"{subject} on {spec.name}, {split} split")
+    table = Table()
     table.add_column("measure")
     table.add_column("value", justify="right")
     table.add_row("samples", f"{evaluation.samples}")

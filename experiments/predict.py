@@ -51,15 +51,16 @@ def main(argv: Sequence[str]) -> int:
     except DataError as error:
         raise UserError(str(error)) from error
     folder = Path(str(keys["out"]))
-    for file, picture in zip(map(Path, files), pictures, strict=True):
+    for path, picture in zip(map(Path, files), pictures, strict=True):
         answers = predictor.classify(picture)
-        table = Table(title=str(file), title_justify="left")
+        print(path)
+        table = Table()
         table.add_column("class")
         table.add_column("probability", justify="right")
         for name, probability in answers:
             table.add_row(name, f"{probability:.4f}")
         Console().print(table)
-        target = folder / f"{file.stem}-answer.png"
+        target = folder / f"{path.stem}-answer.png"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             annotated_picture(picture, answers).savefig(target, dpi=120)

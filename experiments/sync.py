@@ -78,7 +78,11 @@ class _Sync:
             print(f"{run_dir.name}: not sent, {destination.shown_uri} does not answer")
             return False
         store = self._stores.setdefault(uri, Store(destination, timeout_seconds=10.0))
-        delivery = send_leftover(run_dir, store)
+        try:
+            delivery = send_leftover(run_dir, store)
+        except OSError as error:
+            print(f"{run_dir.name}: not sent: {error}")
+            return False
         if delivery is None:
             print(f"{run_dir.name}: running, sends by itself")
             return True

@@ -4,10 +4,8 @@ whydeep train model=resnet20 datamodule=cifar10 augmentation=flip_crop seed=3
 whydeep train -m model=vgg11_small,resnet20 seed=0,1,2
 """
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
 import hydra
@@ -63,7 +61,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
-    quiet()
     from experiments.runs.execute import RunFailed, RunKilled, execute  # noqa: PLC0415 - seconds that --help saves
 
     try:
@@ -120,13 +117,6 @@ def _with_late_choices(argv: Sequence[str], overrides: Sequence[str]) -> list[st
         if item.key_or_group.partition(".")[0] in swept and "." in item.key_or_group and not item.is_sweep_override()
     }
     return [late.get(argument, argument) for argument in argv]
-
-
-def quiet() -> None:
-    """Let only warnings that concern the user through: what Lightning says about itself goes to the log."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module=r"pytorch_lightning.*")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def _check_free(port: int) -> None:
 def _serve(destination: Destination, port: int) -> int:
     address = f"http://{HOST}:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", destination.uri, "--uvicorn-opts", "--log-level warning"]
+    command += ["--uvicorn-opts", "--log-level warning"]
     if destination.artifact_root is not None:
         command += ["--default-artifact-root", destination.artifact_root]
     environment = {
@@ -90,6 +90,8 @@ def _serve(destination: Destination, port: int) -> int:
         # Seven more processes for jobs that nobody asks for here, which outlive the server.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         **os.environ,
+        # Not on the command line, where everybody on this machine could read its password.
+        "MLFLOW_BACKEND_STORE_URI": destination.uri,
     }
     signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryFile() as log:

@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +20,11 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from experiments.arguments import split_arguments
+from experiments.cli import quiet
 from experiments.errors import UserError
 from experiments.runs.build import build_trainer
 from experiments.runs.configuration import compose
@@ -47,9 +49,9 @@ def network() -> nn.Module:
     return made
 
 
-def optimizer(parameters: Any) -> torch.optim.Optimizer:  # noqa: ANN401 - whatever torch takes
+def optimizer(params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the default optimizer of a run."""
-    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=1e-4)
+    return torch.optim.SGD(params, lr=0.05, momentum=0.9, weight_decay=1e-4)
 
 
 def batches(count: int, batch: int, size: int) -> list[ClassificationBatch]:
@@ -74,7 +76,7 @@ def plain(data: list[ClassificationBatch]) -> float:
             began = time.perf_counter()
         sgd.zero_grad(set_to_none=True)
         loss = F.cross_entropy(model(batch["image"]), batch["label"])
-        loss.backward()  # type: ignore[no-untyped-call] - torch's annotation
+        loss.backward()  # type: ignore[no-untyped-call]
         sgd.step()
     return (len(data) - WARM_UP) / (time.perf_counter() - began)
 
@@ -89,8 +91,8 @@ class Clock(Callback):
         self,
         trainer: Trainer,  # noqa: ARG002 - Lightning's hook
         pl_module: LightningModule,  # noqa: ARG002
-        outputs: Tensor,  # noqa: ARG002
-        batch: ClassificationBatch,  # noqa: ARG002
+        outputs: Any,  # noqa: ANN401, ARG002
+        batch: Any,  # noqa: ANN401, ARG002
         batch_idx: int,
     ) -> None:
         """Take the time after each step."""
@@ -161,4 +163,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    quiet()
     sys.exit(main(sys.argv[1:]))

@@ -119,7 +119,7 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int]) -> NetworkMea
     shape = _checked(input_shape)
     trace = _traced(network, shape)
     if isinstance(trace, Refused):
-        raise ValueError(_explained(network, shape, trace)) from trace.cause
+        raise ValueError(_explained(network, shape, trace)) from trace.cause  # noqa: TRY004 - no matter of types
     parameters = list(network.parameters())
     steps = [(step.layer, layer_measures(step)) for step in trace.steps]
     last_map = trace.last_map
@@ -174,11 +174,11 @@ def smallest_input(network: nn.Module, channels: int) -> int:
     raise ValueError(f"the network takes no square image of {channels} channels up to {LARGEST_SEARCHED} pixels a side")
 
 
-def _checked(input_shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(input_shape) != len(("C", "H", "W")) or any(not isinstance(size, int) or size < 1 for size in input_shape):
-        raise ValueError(f"input_shape={tuple(input_shape)}: must be (C, H, W), three whole numbers of at least 1")
-    channels, height, width = input_shape
-    return channels, height, width
+def _checked(input_shape: Sequence[object]) -> tuple[int, int, int]:
+    match tuple(input_shape):
+        case (int(channels), int(height), int(width)) if min(channels, height, width) >= 1:
+            return channels, height, width
+    raise ValueError(f"input_shape={tuple(input_shape)}: must be (C, H, W), three whole numbers of at least 1")
 
 
 def _traced(network: nn.Module, shape: tuple[int, int, int]) -> Trace | Refused:

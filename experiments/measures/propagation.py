@@ -66,15 +66,23 @@ class Propagation:
     def known(self, tensor: Tensor) -> Known | None:
         """Return what is known of `tensor`; None where it does not depend on the image."""
         known = self._known.get(id(tensor))
-        if known is None and self._overwritten and (op := self._overwritten.get(_storage(tensor))):
+        if known is None and self._overwritten and (op := self._overwritten.get(memory_of(tensor))):
             return Known(None, f"{op} into a part of a tensor")
         return known
 
     def follow(
-        self, op: str, where: str, func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any], out: object
+        self,
+        op: str,
+        where: str,
+        func: torch._ops.OpOverload,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        out: object,
     ) -> None:
         """Carry what is known of the arguments of operator `op`, called by module `where`, over to its outputs."""
-        inputs = {id(tensor): known for tensor in tensors_in((*args, *kwargs.values())) if (known := self.known(tensor))}
+        inputs = {
+            id(tensor): known for tensor in tensors_in((*args, *kwargs.values())) if (known := self.known(tensor))
+        }
         outputs = [tensor for tensor in (out if isinstance(out, tuple | list) else [out]) if isinstance(tensor, Tensor)]
         name = op.removesuffix("_") if op.endswith("_") and op != "copy_" else op
         if not inputs or not outputs or name in _SHAPE_ONLY:
@@ -101,7 +109,7 @@ class Propagation:
     def _remember(self, tensor: Tensor, known: Known) -> None:
         if id(tensor) not in self._known:
             self._tensors.append(tensor)
-            self._sharing[_storage(tensor)].append(tensor)
+            self._sharing[memory_of(tensor)].append(tensor)
         self._known[id(tensor)] = known
 
     def _overwrite(self, tensor: Tensor, known: Known, op: str) -> None:
@@ -109,7 +117,7 @@ class Propagation:
         before = self._known.get(id(tensor))
         if before is not None and before.sight is known.sight and before.lost == known.lost:
             return
-        storage = _storage(tensor)
+        storage = memory_of(tensor)
         self._overwritten[storage] = op
         for other in self._sharing[storage]:
             if other is not tensor:
@@ -137,8 +145,10 @@ class Propagation:
         self.last_map = Known(sight if bounded else source, None, depth)
 
 
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+def memory_of(tensor: Tensor) -> int:
+    """Return what tensors have in common that share memory; on the meta device, too, where no address says so."""
+    key: int = tensor.untyped_storage()._cdata  # noqa: SLF001 - torch has no public name for it
+    return key
 
 
 def _apply(namespace: str, call: Call, outputs: Sequence[Tensor]) -> list[Sight | None]:

@@ -44,7 +44,8 @@ class Window:
     @property
     def sizes(self) -> IntArray:
         """Pixels from the first to the last, both included, of every unit of a period."""
-        return np.maximum(self.last - self.first + 1, 0)
+        sizes: IntArray = np.maximum(self.last - self.first + 1, 0)
+        return sizes
 
     def at(self, units: IntArray) -> tuple[IntArray, IntArray]:
         """Return the first and the last pixel of any `units`."""
@@ -77,7 +78,7 @@ class Window:
         period = lcm(len(self.first), len(other.first))
         if not self.keeps_pace_with(other) or period > _LONGEST_PERIOD:
             return None
-        (first, last), (other_first, other_last) = self._over(period), other._over(period)
+        (first, last), (other_first, other_last) = self.over(period), other.over(period)
         return Window(np.minimum(first, other_first), np.maximum(last, other_last), self._shift_over(period))
 
     def shorter(self, other: "Window") -> "Window":
@@ -85,13 +86,12 @@ class Window:
         period = lcm(len(self.first), len(other.first))
         if not self.keeps_pace_with(other) or period > _LONGEST_PERIOD:
             return self if _typical_size(self) <= _typical_size(other) else other
-        (first, last), (other_first, other_last) = self._over(period), other._over(period)
+        (first, last), (other_first, other_last) = self.over(period), other.over(period)
         mine = (last >= first) & ((last - first <= other_last - other_first) | (other_last < other_first))
-        return Window(
-            np.where(mine, first, other_first), np.where(mine, last, other_last), self._shift_over(period)
-        )
+        return Window(np.where(mine, first, other_first), np.where(mine, last, other_last), self._shift_over(period))
 
-    def _over(self, period: int) -> tuple[IntArray, IntArray]:
+    def over(self, period: int) -> tuple[IntArray, IntArray]:
+        """Return the first and the last pixel of the units 0 … period - 1."""
         return (self.first, self.last) if len(self.first) == period else self.at(np.arange(period))
 
     def _shift_over(self, period: int) -> int:

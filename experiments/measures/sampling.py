@@ -39,7 +39,7 @@ class Sampling(ABC):
 
 @dataclass(frozen=True)
 class Strided(Sampling):
-    """Output i reads `start + i * stride + t * step`, t < taps: convolution, pooling, slice, crop, zero padding, flip."""
+    """Output i reads `start + i * stride + t * step`, t < taps: convolution, pooling, slice, crop, flip."""
 
     start: int = 0
     stride: int = 1
@@ -119,14 +119,16 @@ class Adaptive(Sampling):
         first = units * self.size // self.bins
         last = -(-(units + 1) * self.size // self.bins) - 1
         taps = -(-self.size // self.bins) + 1
-        return np.minimum(first[:, None] + np.arange(taps), last[:, None])
+        reads: IntArray = np.minimum(first[:, None] + np.arange(taps), last[:, None])
+        return reads
 
 
 @dataclass(frozen=True)
 class Resampled(Sampling):
     """Interpolation: output i lies at input position `(i + centre) * step - centre`, centre 1/2 or (corners) 0.
 
-    `nearest` takes the floor of it (without the last `- centre`); pixel shuffle is the nearest of step 1 / factor. A neighbour whose weight is zero, because the position falls on a unit exactly, is not read.
+    `nearest` takes the floor of it, without the last `- centre`; pixel shuffle is the nearest of step 1 / factor. A
+    neighbour whose weight is zero, because the position falls on a unit exactly, is not read.
     """
 
     step: Fraction

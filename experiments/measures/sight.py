@@ -85,9 +85,7 @@ class Sight:
         dims = tuple(
             tuple(Part(part.size) if part.axis in axes else part for part in dimension) for dimension in self.dims
         )
-        y, x = (
-            reach.collapsed(status, reason) if axis in axes else reach for axis, reach in enumerate(self.reaches)
-        )
+        y, x = (reach.collapsed(status, reason) if axis in axes else reach for axis, reach in enumerate(self.reaches))
         return replace(self, dims=dims, reaches=(y, x))
 
     def noted(self, axes: set[int], reason: str) -> "Sight":

@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from experiments.measures.propagation import Known, Propagation
+from experiments.measures.propagation import Known, Propagation, memory_of
 from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import axes_of
 
@@ -61,14 +61,14 @@ class _Frame:
     activations: int
 
 
-class Trace(TorchDispatchMode):
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A forward pass over an image `(1, C, H, W)` on the meta device, with all its steps.
 
     `at` is the operator that was called last: the module that called it, its name, its arguments.
     """
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self.macs = 0
         self.activations = 0
@@ -87,7 +87,11 @@ class Trace(TorchDispatchMode):
     def last_map(self) -> Known | None:
         """What is known of the last map of units: the output, or what goes into global pooling or flattening."""
         output, before = self.output, self._propagation.last_map
-        if output is None or (output.sight and axes_of(output.sight.dims)) or output.lost in self._propagation.lost_maps:
+        if (
+            output is None
+            or (output.sight and axes_of(output.sight.dims))
+            or output.lost in self._propagation.lost_maps
+        ):
             return output
         return before or output
 
@@ -96,7 +100,7 @@ class Trace(TorchDispatchMode):
         tensors = {**dict(self._network.named_parameters()), **dict(self._network.named_buffers())}
         shadows = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
         for name, parameter in self._network.named_parameters():
-            self._owner[shadows[name].untyped_storage()._cdata] = parameter.numel()
+            self._owner[memory_of(shadows[name])] = parameter.numel()
         with contextlib.ExitStack() as stack:
             stack.enter_context(evaluation_mode(self._network))
             stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -119,14 +123,14 @@ class Trace(TorchDispatchMode):
     ) -> Any:  # noqa: ANN401 - whatever the operator returns
         """Run one operator and note what it does."""
         kwargs = kwargs or {}
-        op = func._schema.name.partition("::")[2]
+        op = func.overloadpacket.__name__
         where = self._frames[-1].name if self._frames else ""
         self.at = (where, op, args)
         if any(tensor.device.type == "meta" for tensor in tensors_in((*args, *kwargs.values()))):
             args = [_on_meta(argument) for argument in args]
         out = func(*args, **kwargs)
         macs = activations = 0
-        if (formula := flop_registry.get(func._overloadpacket)) is not None:
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
             macs = formula(*args, **kwargs, out_val=out) // 2
             activations = out.numel() if isinstance(out, Tensor) else 0
             self.macs += macs
@@ -143,8 +147,8 @@ class Trace(TorchDispatchMode):
         known = None if result is None else self._propagation.known(result)
         if result is None or known is None:
             return
-        memories = {tensor.untyped_storage()._cdata for tensor in tensors_in(args)}
-        view = result.untyped_storage()._cdata in memories and not op.endswith("_")
+        memories = {memory_of(tensor) for tensor in tensors_in(args)}
+        view = memory_of(result) in memories and not op.endswith("_")
         if view or op in _COPIES:
             return
         first_used = (memories & self._owner.keys()) - self._used
@@ -165,7 +169,7 @@ class Trace(TorchDispatchMode):
             outer if name is None else name, type(module).__name__, layer, self._parameters, self.macs, self.activations
         )
         if layer:
-            own = {parameter.untyped_storage()._cdata for parameter in module._parameters.values() if parameter is not None}
+            own = {memory_of(parameter) for parameter in module.parameters(recurse=False)}
             first_used = (own & self._owner.keys()) - self._used
             self._used |= first_used
             self._parameters += sum(self._owner[memory] for memory in first_used)

@@ -72,8 +72,8 @@ def build_datamodule(cfg: DictConfig) -> ClassificationDataModule:
         UserError: missing or broken data, an impossible setting, or a transform that cannot be applied.
     """
     transforms = [
-        _make(f"augmentation.transforms[{position}]", OmegaConf.create(entry))
-        for position, entry in enumerate(OmegaConf.to_container(cfg.augmentation.transforms, resolve=True))
+        _make(f"augmentation.transforms[{position}]", entry)
+        for position, entry in enumerate(cfg.augmentation.transforms)
     ]
     with _user_errors("datamodule"):
         datamodule = _make("datamodule", cfg.datamodule, augmentation=transforms)

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         raise UserError(explain(error, overrides)) from error
 
 
-def without_hydra(cfg: DictConfig, choices: DictConfig) -> DictConfig:
+def without_hydra(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
     """Return the run's own keys, resolved, with the options `choices` that were chosen for them."""
     cfg = cfg.copy()
     with open_dict(cfg):

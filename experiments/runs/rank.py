@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from experiments.cli import quiet
 from experiments.runs.build import assemble
 from experiments.runs.callbacks import RunFailed, RunKilled
 from experiments.runs.configuration import load
@@ -26,4 +27,5 @@ def main(run_dir: Path) -> int:
 
 
 if __name__ == "__main__":
+    quiet()
     sys.exit(main(Path(sys.argv[1])))

@@ -88,7 +88,7 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
     for file in (CONFIG_FILE, "identity.json", "provenance.json", "measures.json", DATA_FILE, "uncommitted.diff"):
         if (run_dir / file).exists():
             tracker.artifact(run_dir / file)
-    some = np.asarray(datamodule.split.train[:SHEET_SIZE])
+    some = [int(index) for index in datamodule.split.train[:SHEET_SIZE]]
     epochs = [datamodule.augmented(some, epoch=epoch) for epoch in range(3)]
     original, augmented = epochs[0][0], np.stack([np.asarray(drawn) for _, drawn in epochs])
     _save(tracker, run_dir, "augmentation.png", pictures.contact_sheet(np.asarray(original), augmented))

@@ -57,7 +57,11 @@ def change(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         parent, _, last = key.rpartition(".")
         node = OmegaConf.select(changed, parent) if parent else changed
         if not isinstance(node, DictConfig) or last not in node:
-            siblings = [f"{parent}.{name}" if parent else str(name) for name in node] if node else list(changed)
-            raise UserError(f"{key}: unknown key; {nearest(key, map(str, siblings))}")
+            siblings = (
+                [f"{parent}.{name!s}" if parent else str(name) for name in node]
+                if node
+                else [str(name) for name in changed]
+            )
+            raise UserError(f"{key}: unknown key; {nearest(key, siblings)}")
         OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.from_dotlist([override]), key), merge=False)
     return changed

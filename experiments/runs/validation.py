@@ -115,7 +115,7 @@ def check_allowed(cfg: DictConfig) -> None:
 def _targets(node: object, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, DictConfig | dict):
         for name, value in node.items():
-            here = f"{path}.{name}" if path else str(name)
+            here = f"{path}.{name!s}" if path else str(name)
             if name == "_target_":
                 yield here, str(value)
             else:

@@ -90,6 +90,15 @@ def read_card(run_dir: Path) -> RunCard | None:
         return _card_from_journal(run_dir / JOURNAL_NAME)
 
 
+def continued_card(run_dir: Path, opened: Opened, journal_bytes: int) -> RunCard:
+    """The card of a run that goes on; made anew from its first record where the file has none of this run."""
+    known = read_card(run_dir)
+    if known is None or known.key != opened.key:
+        return RunCard(key=opened.key, name=opened.name, experiment=opened.experiment)
+    # After a power cut the journal may have lost lines that the store has.
+    return dataclasses.replace(known, sent=min(known.sent, journal_bytes))
+
+
 def run_dirs(runs_dir: Path) -> Iterator[Path]:
     """Every run directory under ``runs_dir``, in the order of their names."""
     yield from _walk(runs_dir, 0)

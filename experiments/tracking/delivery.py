@@ -96,8 +96,11 @@ class Sender:
             self._card_file.update(experiment_id=None, run_id=None, sent=0, deferred=())
             try:
                 self._send(may_go_on)
-            except RunGoneError as error:
+            except (RunGoneError, RefusedError) as error:
                 raise StoreAwayError(str(error)) from error
+        except RefusedError as error:
+            # Not a record, but the run itself, such as an experiment's name: what is kept can go to another store.
+            raise StoreAwayError(str(error)) from error
 
     def retry_artifacts_now(self) -> None:
         """Try artifacts that were put off at the next ``send``, however lately they failed."""

@@ -65,7 +65,8 @@ def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
 def _bury(run_dir: Path, card: RunCard) -> bool:
     try:
         lock = RunLock(run_dir)
-    except AlreadyLockedError:
+    except (AlreadyLockedError, OSError):
+        # Alive, or somebody else's: either way not ours to end.
         return False
     try:
         path = run_dir / JOURNAL_NAME
@@ -83,6 +84,10 @@ def _bury(run_dir: Path, card: RunCard) -> bool:
             journal.sync()
             journal.close()
         CardFile(run_dir, replace(card, status=status, reason=reason)).update()
+    except OSError:
+        # A full disk: the next command finds the run as it is.
+        return False
+    else:
         return killed
     finally:
         lock.release()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.tracking.card import CardFile
+from experiments.tracking.card import CardFile, read_card
 from experiments.tracking.delivery import Sender
 from experiments.tracking.leftovers import send_leftover
 from experiments.tracking.options import TrackingOptions
@@ -25,7 +25,7 @@ class Shipper:
         card_file: the run's card.
         store: where to.
         options: how often.
-        leftovers: directories of dead runs whose rest is sent too, after this run's first delivery.
+        leftovers: directories of dead runs of the same store, whose rest is sent too, after this run's first delivery.
 
     Attributes:
         answered: set once the store has given the run its id.
@@ -58,6 +58,11 @@ class Shipper:
     def _may_go_on(self) -> bool:
         return self._deadline is None or time.monotonic() < self._deadline
 
+    def _send_leftover(self, run_dir: Path) -> None:
+        card = read_card(run_dir)
+        if card is not None and card.uri == self._store.destination.shown_uri:
+            send_leftover(run_dir, self._store)
+
     def _run(self) -> None:
         try:
             self._loop()
@@ -86,7 +91,7 @@ class Shipper:
                 _log.warning("%s takes records again", self._store.destination.shown_uri)
                 self.error = None
             while self._leftovers and self._deadline is None:
-                send_leftover(self._leftovers.pop(), self._store)
+                self._send_leftover(self._leftovers.pop())
         except (StoreAwayError, OSError) as error:
             if self.error is None:
                 _log.warning(

@@ -258,7 +258,8 @@ def _make_sqlite(file: Path, artifact_root: str | None) -> None:
         if file.exists() and file.stat().st_size > 0:
             return
         draft = file.with_name(f"{file.name}.draft")
-        draft.unlink(missing_ok=True)
+        for left in file.parent.glob(f"{draft.name}*"):
+            left.unlink()
         store = SqlAlchemyStore(f"sqlite:///{draft}", artifact_root)  # type: ignore[no-untyped-call]
         store.engine.dispose()
         # With a write-ahead log the pages of the UI can be read while runs are written.

@@ -10,11 +10,12 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import time as now
 
 from experiments.errors import UserError
-from experiments.tracking.card import CardFile, RunCard, read_card
+from experiments.tracking.card import CardFile, RunCard, continued_card
 from experiments.tracking.delivery import REASON_TAG, Delivery, delivered
 from experiments.tracking.entities import LONG_VALUES
 from experiments.tracking.history import History, read_history
@@ -57,7 +58,8 @@ def open_run(
         options: where and how to record.
         name: the run's name; a run that goes on keeps the one that it has.
         tags: the run's first tags; ``mlflow.parentRunId`` makes it a child.
-        leftovers: directories of dead runs (what ``reconcile`` returned) whose rest is sent in the background too.
+        leftovers: directories of dead runs (what ``reconcile`` returned); the rest of those that are recorded in the
+            same store is sent in the background too.
 
     Raises:
         UserError: another process writes this run, or the store's address cannot be used.
@@ -75,9 +77,12 @@ def open_run(
     try:
         journal = Journal(run_dir / JOURNAL_NAME)
         history = read_history(run_dir / JOURNAL_NAME)
-        card_file = CardFile(run_dir, _card(run_dir, journal, history, options, name))
+        card = RunCard(key=uuid.uuid4().hex, name=name, experiment=options.experiment)
+        if history.opened is not None:
+            card = continued_card(run_dir, history.opened, journal.size)
+        card_file = CardFile(run_dir, card)
         card_file.update(status="RUNNING", reason=None)
-        card, session = card_file.card, history.sessions + 1
+        session = history.sessions + 1
         journal.append(encode(Opened(now(), card.key, card.name, card.experiment, session, this_process())))
         journal.sync()
     except BaseException:
@@ -245,7 +250,7 @@ class RunTracker:
             What the store has and what it lacks; ``whydeep sync`` sends the rest later.
         """
         atexit.unregister(self._leave)
-        error = None
+        error = unwritten = None
         if reason is not None:
             self._keep_long("tags", {REASON_TAG: reason}, TAG_CHARACTERS)
         self._writer.put(Ended(now(), status, reason))
@@ -253,14 +258,15 @@ class RunTracker:
             self._writer.flush()
             self._card_file.update(status=status, reason=reason)
         except OSError as refused:
-            error = f"{self.run_dir / JOURNAL_NAME}: {refused}"
+            unwritten = f"{self.run_dir / JOURNAL_NAME}: {refused}"
         if self._shipper is not None:
             self._shipper.finish(self._flush_seconds)
-            error = error or self._shipper.error
+            error = self._shipper.error
         else:
-            error = error or "tracking.deliver=false: only the journal is kept"
+            error = "tracking.deliver=false: only the journal is kept"
         self._close()
-        return delivered(self._card_file, error)
+        delivery = delivered(self._card_file, error)
+        return delivery if unwritten is None else replace(delivery, pending=delivery.pending + 1, error=unwritten)
 
     def _keep_long(self, kind: str, values: Mapping[str, str], limit: int) -> None:
         for key, value in values.items():
@@ -287,17 +293,6 @@ class RunTracker:
         self._writer.close()
         self._card_file.close()
         self._lock.release()
-
-
-def _card(run_dir: Path, journal: Journal, history: History, options: TrackingOptions, name: str) -> RunCard:
-    opened = history.opened
-    if opened is None:
-        return RunCard(key=uuid.uuid4().hex, name=name, experiment=options.experiment)
-    known = read_card(run_dir)
-    if known is None or known.key != opened.key:
-        return RunCard(key=opened.key, name=opened.name, experiment=opened.experiment)
-    # After a power cut the journal may have lost lines that the store has.
-    return known if known.sent <= journal.size else RunCard(**{**vars(known), "sent": journal.size})
 
 
 def _origin() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import Literal
 
 import albumentations
 import numpy as np
@@ -154,9 +155,13 @@ def test_conf_holds_exactly_the_keys_of_the_constructor(path: Path) -> None:
     assert factory.name == path.stem
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers", "ignore:.*no `validation_step`", "ignore:.*isinstance.treespec"
+)
 @pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("64-true", torch.float64)])
-def test_pictures_come_in_the_precision_of_the_training(precision: str, dtype: torch.dtype) -> None:
+def test_pictures_come_in_the_precision_of_the_training(
+    precision: Literal["32-true", "64-true"], dtype: torch.dtype
+) -> None:
     seen = []
 
     class Learner(pl.LightningModule):
@@ -172,7 +177,9 @@ def test_pictures_come_in_the_precision_of_the_training(precision: str, dtype: t
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    trainer = pl.Trainer(fast_dev_run=1, accelerator="cpu", precision=precision, enable_model_summary=False)  # type: ignore[arg-type]
+    trainer = pl.Trainer(
+        fast_dev_run=1, logger=False, accelerator="cpu", precision=precision, enable_model_summary=False
+    )
     data = DigitsDataModule(image_size=8)
     trainer.fit(Learner(), datamodule=data)
     assert seen == [(dtype, torch.int64)]

@@ -11,7 +11,7 @@ import torch
 
 from datamodules.augmentation import KeyedAugmentation
 from datamodules.errors import DataError
-from datamodules.loading import BatchDataset, BatchLoader, ClassificationBatch
+from datamodules.loading import BatchDataset, BatchLoader, ClassificationBatch, augment
 from datamodules.sampling import BatchRequest, EvaluationSampler, TrainingSampler
 from datamodules.storage import FileStore, MemoryStore
 
@@ -124,6 +124,19 @@ def test_an_interrupted_epoch_goes_on_only_with_the_same_order(dataset: BatchDat
     loader(dataset, fingerprint={"batch_size": 8, "split": "abc"}).load_state_dict(saved)
     with pytest.raises(DataError, match=r"^batch_size=16: the checkpoint lies within an epoch of batch_size=8"):
         loader(dataset, fingerprint={"batch_size": 16, "split": "abc"}).load_state_dict(saved)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmentation_leaves_the_pictures_it_is_given(channels: int) -> None:
+    class InPlace:
+        def __call__(self, image: np.ndarray, *, epoch: int, index: int) -> np.ndarray:
+            image[:] = 10 * epoch + index
+            return image
+
+    pictures = PICTURES[:2, :channels].copy()
+    changed = augment(pictures, InPlace(), BatchRequest(1, np.asarray([3, 4])))  # type: ignore[arg-type]
+    assert changed[:, 0, 0, 0].tolist() == [13, 14]
+    assert np.array_equal(pictures, PICTURES[:2, :channels])
 
 
 def test_a_request_picks_samples_in_its_order(dataset: BatchDataset) -> None:

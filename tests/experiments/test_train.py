@@ -58,7 +58,8 @@ def test_a_run_is_recorded_whole_and_is_not_run_twice(whydeep: Whydeep, tmp_path
     assert run.data.tags["whydeep.identity"] == outcome["identity"]
     assert run.data.metrics["measure/parameters"] == outcome["measures"]["parameters"]  # type: ignore[index]
     assert run.data.metrics["test/top1_error"] == outcome["metrics"]["test/top1_error"]  # type: ignore[index]
-    assert {run.inputs.dataset_inputs[part].dataset.name for part in range(3)} == {
+    assert run.inputs is not None
+    assert {part.dataset.name for part in run.inputs.dataset_inputs} == {
         "digits-train",
         "digits-val",
         "digits-test",

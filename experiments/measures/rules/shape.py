@@ -227,4 +227,3 @@ def _shuffled(call: Call, sampling: Sampling) -> Sight:
     if axes_of(sight.dims[rank - 3 : rank - 2]):
         raise LostError(f"{call.op} of the image's own dimensions")
     return sight.with_dims([*sight.dims[: rank - 3], plain(call.shape[rank - 3]), *sight.dims[rank - 2 :]])
-

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from experiments.measures.rules.call import Call, rule
 from experiments.measures.sampling import Adaptive, Resampled, Sampling, Strided, Transposed
@@ -109,7 +109,9 @@ def interpolated(call: Call) -> Sight:
         size, target = sight.shape[dim], call.shape[dim]
         step = _step(size, target, scales[index], corners=corners)
         half_pixel = not corners and call.op not in ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
-        mode = "nearest" if nearest else "cubic" if "cubic" in call.op else "linear"
+        mode: Literal["nearest", "linear", "cubic"] = (
+            "nearest" if nearest else "cubic" if "cubic" in call.op else "linear"
+        )
         sampling = Resampled(step, mode, half_pixel)
         sight = sight.through(dim, sampling, target, call.title)
     return sight

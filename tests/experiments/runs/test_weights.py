@@ -1,6 +1,5 @@
 """Weights from elsewhere: names, order, heads, and what is refused."""
 
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,16 @@ from experiments.errors import UserError
 from experiments.runs.weights import load_weights
 
 
-def network(classes: int = 4, channels: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(channels, 5, 3), norm=nn.BatchNorm2d(5), flat=nn.Flatten(), head=nn.Linear(5, classes)
-        )
-    )
+class Small(nn.Module):
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 5, 3)
+        self.norm = nn.BatchNorm2d(5)
+        self.head = nn.Linear(5, classes)
+
+
+def network(classes: int = 4, channels: int = 3) -> Small:
+    return Small(classes, channels)
 
 
 def saved(folder: Path, content: object) -> str:

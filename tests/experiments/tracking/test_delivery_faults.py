@@ -215,6 +215,19 @@ def test_one_refused_parameter_does_not_take_its_batch_with_it(
     assert run.data.tags["whydeep.refused"].startswith("b: ")
 
 
+def test_an_experiment_that_mlflow_refuses_leaves_everything_in_the_journal(
+    runs_dir: Path, options: TrackingOptions
+) -> None:
+    refused = TrackingOptions(**{**vars(options), "experiment": "x" * 600, "flush_seconds": 0.3})
+    tracker = open_run(runs_dir / "one", refused, name="a run", tags={})
+    tracker.metrics({"loss": 1.0}, step=0)
+    delivery = tracker.finish("FINISHED")
+
+    assert (delivery.sent, delivery.pending) == (0, 4)
+    assert delivery.error is not None
+    assert "500 characters" in delivery.error
+
+
 def test_another_store_gets_the_whole_journal(
     journalled: CardFile, options: TrackingOptions, tmp_path: Path, empty_store: Path
 ) -> None:

@@ -124,11 +124,15 @@ def test_a_living_run_is_never_touched(runs_dir: Path, start: Start, capsys: pyt
 def test_the_next_run_sends_what_a_dead_one_left(
     runs_dir: Path, start: Start, options: TrackingOptions, client: MlflowClient
 ) -> None:
-    writer, _ = start("dead", False)
+    writer, run_id = start("dead", True)
+    other, _ = start("kept in its journal", False)
     _kill(writer)
+    _kill(other)
+    left = reconcile(runs_dir)
+    assert len(left) == 2
     assert has_pending(runs_dir / "dead")
 
-    tracker = open_run(runs_dir / "next", options, name="next", tags={}, leftovers=reconcile(runs_dir))
+    tracker = open_run(runs_dir / "next", options, name="next", tags={}, leftovers=left)
     tracker.wait_for_run_id(20)
     for _ in range(400):
         if not has_pending(runs_dir / "dead"):
@@ -136,10 +140,10 @@ def test_the_next_run_sends_what_a_dead_one_left(
         time.sleep(0.05)
     tracker.finish("FINISHED")
 
-    card = read_card(runs_dir / "dead")
+    assert client.get_run(run_id).info.status == "KILLED"
+    card = read_card(runs_dir / "kept in its journal")
     assert card is not None
-    assert card.run_id is not None
-    assert client.get_run(card.run_id).info.status == "KILLED"
+    assert (card.status, card.uri) == ("KILLED", None)
 
 
 def test_a_process_that_ends_without_a_word_leaves_all_it_said(runs_dir: Path) -> None:

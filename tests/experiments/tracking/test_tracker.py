@@ -253,6 +253,7 @@ def test_a_run_that_cannot_write_its_end_says_so_and_does_not_raise(
     monkeypatch.setattr("os.pwrite", full)
     delivery = tracker.finish("FAILED", "No space left on device")
 
+    assert delivery.pending > 0
     assert delivery.error is not None
     assert "No space left" in delivery.error
 

@@ -52,7 +52,8 @@ def test_the_pages_are_served_on_loopback_and_end_with_the_command(runs_dir: Pat
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(base, timeout=2)
     finally:
-        ui.kill()
+        # Not killed: it has to stop its server.
+        ui.terminate()
         ui.communicate()
 
 

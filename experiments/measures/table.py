@@ -1,0 +1,109 @@
+"""The measures of a network as a person reads them in a terminal."""
+
+from fractions import Fraction
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.measures.layers import Field
+from experiments.measures.network import NetworkMeasures
+from experiments.measures.reach import Status
+
+# Wide enough for every column, where there is no terminal that could say how wide it is.
+WIDTH = 150
+
+
+def print_measures(measures: NetworkMeasures, title: str, remark: str = "") -> None:
+    """Print the layers of a network and its totals; `remark` says what was assumed."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    console.print(layer_table(measures, title))
+    for line in totals(measures, title):
+        console.print(line, highlight=False, soft_wrap=True)
+    if remark:
+        console.print(remark, highlight=False, soft_wrap=True)
+
+
+def layer_table(measures: NetworkMeasures, title: str) -> Table:
+    """Return the table of the layers, in the order of the calls."""
+    table = Table(title=f"{title}, input {_shape(measures.input_shape)}", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind", overflow="fold")
+    table.add_column("output", justify="right", no_wrap=True)
+    for name in ("parameters", "MACs", "receptive field", "stride", "padding"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("known", overflow="fold")
+    reason = None
+    for layer in measures.layers:
+        note = layer.status.value
+        if layer.reason and layer.reason != reason:
+            note += f" ({layer.reason})"
+        reason = layer.reason
+        table.add_row(
+            layer.name or "(network)",
+            layer.kind,
+            _shape(layer.output_shape),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.macs:,}" if layer.macs else "",
+            field_size(layer.field),
+            _pair(layer.stride),
+            _pair(layer.padding),
+            note,
+        )
+    return table
+
+
+def totals(measures: NetworkMeasures, title: str) -> list[str]:
+    """Return the sums, in sentences: never MACs without the size of the input."""
+    field = measures.field
+    trainable = (
+        ""
+        if measures.trainable_parameters == measures.parameters
+        else f"{measures.trainable_parameters:,} of them trainable, "
+    )
+    first = (
+        f"{title}: {measures.parameters:,} parameters ({trainable}{_bytes(measures.weight_bytes)}), "
+        f"{measures.macs:,} MACs and {measures.activations:,} activations at input {_shape(measures.input_shape)}, "
+        f"depth {measures.depth}"
+    )
+    lines = [first]
+    if field.status is Status.EXACT:
+        line = f"receptive field of the last map: {field_size(field)} pixels"
+        line += f", stride {_pair(field.stride)}, padding {_pair(field.padding)}" if None not in field.stride else ""
+        lines.append(f"{line}; shortest path {_pair(field.shortest_path)}")
+    else:
+        lines.append(f"receptive field of the last map: {field_size(field)}, {field.reason}")
+    unused = measures.parameters - sum(layer.parameters for layer in measures.layers)
+    if unused:
+        lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")
+    return lines
+
+
+def field_size(field: Field) -> str:
+    """Return the size of a receptive field, and how it is known, in a few characters."""
+    size = _pair(field.size)
+    return {
+        Status.EXACT: size,
+        Status.WHOLE_IMAGE: f"whole image ({size})",
+        Status.BOUND: f"at most {size}",
+        Status.UNSUPPORTED: "unknown",
+    }[field.status]
+
+
+def _pair(pair: tuple[int | Fraction | None, int | Fraction | None]) -> str:
+    y, x = ("-" if value is None else str(value) for value in pair)
+    return y if y == x else f"{y} x {x}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:  # noqa: PLR2004 - the next unit
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GiB"

@@ -1,0 +1,172 @@
+"""Studies as files: what is read, and that every mistake is one line naming file, key, value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import UserError
+from experiments.studies.plan import plan
+from experiments.studies.study import STUDIES, Arm, Study, override_key, read_study
+
+ARMS = "{a: {overrides: [model=conv5x5], role: baseline}, b: {overrides: [model=two_conv3x3]}}"
+GOOD = {
+    "question": "Which?",
+    "arms": ARMS,
+    "seeds": "2",
+    "metric": "test/top1_error",
+    "overrides": "[datamodule=digits]",
+}
+
+
+def written(folder: Path, **changes: str | None) -> Path:
+    """Write a study with changed keys; `None` leaves one out."""
+    lines = [f"  {key}: {value}" for key, value in {**GOOD, **changes}.items() if value is not None]
+    (folder / "tried.yaml").write_text("study:\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_a_study_is_read(tmp_path: Path) -> None:
+    study = read_study("tried", written(tmp_path, source="A paper, section 2"))
+    assert study.question == "Which?"
+    assert study.source == "A paper, section 2"
+    assert list(study.arms) == ["a", "b"]
+    assert study.baseline == "a"
+    assert study.arms["b"].overrides == ["model=two_conv3x3"]
+    assert study.seeds == [0, 1]
+    assert study.overrides == ["datamodule=digits"]
+
+
+def test_seeds_may_be_listed(tmp_path: Path) -> None:
+    assert read_study("tried", written(tmp_path, seeds="[3, 7]")).seeds == [3, 7]
+    assert read_study("tried", written(tmp_path)).with_seeds(4).seeds == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"question": None}, "study.question: missing"),
+        (
+            {"qestion": "Which?"},
+            "study.qestion: unknown key; did you mean 'question'? allowed: arms, metric, overrides, ",
+        ),
+        ({"seeds": "0"}, "study.seeds=0: must be a number from 1, or a list of different seeds from 0 to 4294967295"),
+        ({"seeds": "[1, 1]"}, "study.seeds=[1, 1]: must be a number from 1"),
+        ({"seeds": "[-1]"}, "study.seeds=[-1]: must be"),
+        ({"seeds": "true"}, "study.seeds=True: must be"),
+        ({"seeds": "many"}, "study.seeds='many': must be"),
+        ({"metric": "3"}, "study.metric=3: input should be a valid string"),
+        ({"arms": "{}"}, "study.arms"),
+        ({"arms": "[a, b]"}, "study.arms"),
+        (
+            {"arms": "{a: {overrides: [x=1]}, b: {overrides: [x=2]}}"},
+            "study.arms: exactly one arm must have 'role: baseline'; none has",
+        ),
+        (
+            {"arms": "{a: {overrides: [x=1], role: baseline}, b: {overrides: [x=2], role: baseline}}"},
+            "study.arms: exactly one arm must have 'role: baseline'; 2 arms have (a, b)",
+        ),
+        (
+            {"arms": "{a: {overrides: [x=1], role: base}}"},
+            "study.arms.a.role='base': input should be 'baseline'",
+        ),
+        (
+            {"arms": "{a: {overides: [x=1], role: baseline}}"},
+            "study.arms.a.overrides: missing",
+        ),
+        (
+            {"arms": "{a: {overrides: [x=1], role: baseline, rle: 1}}"},
+            "study.arms.a.rle: unknown key; did you mean 'role'? allowed: overrides, role",
+        ),
+        (
+            {"arms": "{a: {overrides: [model], role: baseline}}"},
+            "study.arms.a.overrides: 'model' is not of the form key=value",
+        ),
+        ({"overrides": "[--verbose=1]"}, "study.overrides: '--verbose=1' is not of the form key=value"),
+        ({"overrides": "[seed=3]"}, "study.overrides: 'seed=3' is set for each run; list the seeds under 'seeds'"),
+        ({"arms": "{a: {overrides: [x=1]}, a: {overrides: [x=2], role: baseline}}"}, "not readable as YAML"),
+        ({"arms": "{a: {overrides: [x=1]"}, "not readable as YAML"),
+    ],
+)
+def test_every_mistake_is_one_line_naming_the_file(tmp_path: Path, changes: dict[str, str], complaint: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_study("tried", written(tmp_path, **changes))
+    text = str(error.value)
+    assert complaint in text
+    assert text.startswith(str(tmp_path / "tried.yaml"))
+    assert "\n" not in text
+
+
+def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"study=tired: no such study; did you mean 'tried'\? allowed: tried"):
+        read_study("tired", written(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "- a", "other: {}", "study: 3", "study: {}\nmore: 1"])
+def test_a_file_that_holds_no_study_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "odd.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"odd\.yaml: (must hold one mapping under the key 'study'|study\..*: missing)"):
+        read_study("odd", tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in STUDIES.glob("*.yaml")))
+def test_every_shipped_study_can_be_planned(name: str) -> None:
+    study = read_study(name)
+    runs = plan(study)
+    assert len(runs) == len(study.arms) * len(study.seeds)
+    assert {run.cfg.seed for run in runs} == set(study.seeds)
+
+
+def study(**arms: list[str]) -> Study:
+    first = next(iter(arms))
+    named = {name: Arm(overrides=given, role="baseline" if name == first else None) for name, given in arms.items()}
+    common = ["datamodule=digits", "trainer.max_epochs=4"]
+    return Study(question="Which?", arms=named, seeds=[5, 6], metric="test/top1_error", overrides=common)
+
+
+def test_a_plan_goes_seed_by_seed_and_gives_each_run_its_own_configuration() -> None:
+    runs = plan(study(a=["model=conv5x5"], b=["model=two_conv3x3"]), ["trainer.max_epochs=1", "optimizer.lr=0.1"])
+    assert [(run.arm, run.seed) for run in runs] == [("a", 5), ("b", 5), ("a", 6), ("b", 6)]
+    assert [run.cfg.model.network.kernel_size for run in runs] == [5, 3, 5, 3]
+    assert {(run.cfg.trainer.max_epochs, run.cfg.optimizer.lr, run.cfg.choices.datamodule) for run in runs} == {
+        (1, 0.1, "digits")
+    }
+    assert runs[1].command == [
+        "whydeep",
+        "train",
+        "datamodule=digits",
+        "trainer.max_epochs=1",
+        "optimizer.lr=0.1",
+        "model=two_conv3x3",
+        "seed=5",
+    ]
+
+
+def test_a_group_of_the_study_can_be_replaced() -> None:
+    runs = plan(study(a=["model=conv5x5"], b=["model=two_conv3x3"]), ["datamodule=cifar10"])
+    assert {run.cfg.choices.datamodule for run in runs} == {"cifar10"}
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("model=vgg11", r"model=vgg11: the arms differ in 'model' \(see b\)"),
+        ("seed=3", r"seed=3: a study sets the seed of each run; give seeds=N or seeds=\[3\]"),
+        ("trainer.max_epoch=3", r"trainer\.max_epoch: unknown key; did you mean 'trainer\.max_epochs'\?"),
+        ("augmentation=flips", r"augmentation=flips: no such option"),
+        ("optimizer.lr=1,2", r"optimizer\.lr: several values"),
+        ("nonsense", r"nonsense: not of the form key=value"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused_before_anything_runs(override: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        plan(study(a=["model=conv5x5"], b=["model=two_conv3x3"]), [override])
+
+
+def test_two_arms_that_are_the_same_are_refused() -> None:
+    with pytest.raises(UserError, match=r"arms\.b: the same configuration as arms\.a"):
+        plan(study(a=["model=conv5x5"], b=["model=conv5x5", "optimizer.lr=0.05"]))
+
+
+@pytest.mark.parametrize("override", ["model=x", "+model=x", "++model=x", "~model", "model = x"])
+def test_the_key_of_an_override(override: str) -> None:
+    assert override_key(override) == "model"
