@@ -1,10 +1,8 @@
 """The command `whydeep VERB …`: finds the verb and turns what goes wrong into one line and an exit code."""
 
 import importlib
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,14 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = get_close_matches(verb, VERBS, n=1)
         guess = f"did you mean '{close[0]}'? " if close else ""
         return complain(f"{verb}: unknown verb; {guess}allowed: {', '.join(VERBS)}")
-    # Read by libraries at their import, so before any of them.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     return run(verb, rest)
 
 
 def run(verb: str, argv: Sequence[str]) -> int:
     """Run one verb; a user's mistake is one line on the standard error, without a traceback."""
     from experiments.errors import UserError  # noqa: PLC0415 - start-up time
+    from experiments.runs.chatter import quiet  # noqa: PLC0415
 
     quiet()
     try:
@@ -52,14 +49,6 @@ def run(verb: str, argv: Sequence[str]) -> int:
         return 0
     else:
         return code
-
-
-def quiet() -> None:
-    """Let only what concerns the user through: not what libraries say about themselves."""
-    # Lightning sets the level of its own root when it is imported, but not of the logger that it speaks through.
-    for name in ("pytorch_lightning.utilities.rank_zero", "alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|sqlalchemy|mlflow)\b.*")
 
 
 def complain(mistake: object) -> int:

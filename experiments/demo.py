@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     keys, overrides = split_arguments(argv, {"seeds": None})
 
-    # With other programs running, threads that spin while they wait cost several times the work. Read at torch's import.
+    # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from experiments.studies.plan import plan  # noqa: PLC0415 - seconds that --help saves
     from experiments.studies.study import read_study  # noqa: PLC0415
@@ -47,12 +47,14 @@ def main(argv: Sequence[str]) -> int:
         study = study.with_seeds(_seeds(keys["seeds"]))
     planned = plan(study, overrides)
 
-    from rich.console import Console  # noqa: PLC0415 - a mistake in an override is told without it
+    from hydra.utils import instantiate  # noqa: PLC0415 - a mistake in an override is told without these
+    from rich.console import Console  # noqa: PLC0415
 
     from experiments.runs.build import assemble  # noqa: PLC0415
     from experiments.runs.execute import execute  # noqa: PLC0415
     from experiments.studies.comparison import compare  # noqa: PLC0415
     from experiments.studies.execution import run_all  # noqa: PLC0415
+    from experiments.studies.record import record_report  # noqa: PLC0415
     from experiments.studies.report import write_report  # noqa: PLC0415
     from experiments.studies.table import print_comparison  # noqa: PLC0415
 
@@ -74,6 +76,9 @@ def main(argv: Sequence[str]) -> int:
     print(f"\nreport: {report.html}")
     if report.figure.exists():
         print(f"figure: {report.figure}")
+    delivery = record_report(STUDY, comparison, report, instantiate(planned[0].cfg.tracking))
+    if delivery.pending:
+        print(f"{report.html.parent}: not all of it is in MLflow yet ({delivery.error}); `whydeep sync` sends the rest")
     where = [] if str(runs_dir) == "runs" else [f"runs_dir={runs_dir}"]
     print(f"browse: {shlex.join(['whydeep', 'ui', *where])}{'' if where else '  (or: make ui)'}")
     if stopped_by is not None:

@@ -14,11 +14,12 @@ keys:
   picture=FILE         also draw how the receptive field grows (.png, .svg or .pdf)
 """
 
+import difflib
 import inspect
 import json
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ TORCHVISION = "torchvision:"
 TORCHVISION_INPUT = 224
 # Images from here on are taken for photographs such as ImageNet's, smaller ones for CIFAR's.
 LARGE_IMAGE = 112
+CLOSEST = 6  # of the many names, those that an error lists
+DRAWS = frozenset({"normal_", "uniform_"})
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -78,8 +81,9 @@ def main(argv: Sequence[str]) -> int:
     from experiments.measures.network import measure  # noqa: PLC0415
     from experiments.measures.table import print_measures  # noqa: PLC0415
 
+    network = build()
     try:
-        measures = measure(build(), request.input_shape)
+        measures = measure(network, request.input_shape)
     except ValueError as error:
         raise UserError(f"model={request.model}: {error}") from error
     print_measures(measures, request.model, request.remark)
@@ -149,7 +153,9 @@ def _configured(cfg: "DictConfig", request: Request) -> "Callable[[], nn.Module]
                 _convert_="all",
             )
         except HydraException as error:
-            raise UserError(f"model.network: {' '.join(str(error.__cause__ or error).split())}") from error
+            text = " ".join(str(error.__cause__ or error).split())
+            joint = "." if "=" in text and text.partition("=")[0].isidentifier() else ": "
+            raise UserError(f"model.network{joint}{text}") from error
 
     return _weightless(build)
 
@@ -159,9 +165,10 @@ def _torchvision(request: Request) -> "Callable[[], nn.Module]":
     from torchvision import models  # noqa: PLC0415 - start-up time
 
     name = request.model.removeprefix(TORCHVISION)
-    known = [item for item in models.list_models() if not item.startswith("quantized_")]
+    known = models.list_models(models) + models.list_models(models.segmentation) + models.list_models(models.detection)
     if name not in known:
-        raise UserError(f"model={request.model}: no such network in torchvision; {nearest(name, known)}")
+        close = difflib.get_close_matches(name, known, n=CLOSEST, cutoff=0.0)
+        raise UserError(f"model={request.model}: no such network of images in torchvision; {nearest(name, close)} …")
     if request.input_shape[0] != 3:  # noqa: PLR2004 - red, green, blue
         raise UserError(f"in_channels={request.input_shape[0]}: torchvision's networks take 3")
     builder = models.get_model_builder(name)
@@ -174,12 +181,28 @@ def _torchvision(request: Request) -> "Callable[[], nn.Module]":
 def _weightless(build: "Callable[[], nn.Module]") -> "Callable[[], nn.Module]":
     """Return a builder that makes parameters without numbers where the network allows it: no time, no memory."""
     import torch  # noqa: PLC0415 - start-up time
+    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
+
+    class Uninitialised(TorchFunctionMode):
+        """Skip drawing numbers that nobody keeps."""
+
+        def __torch_function__(
+            self,
+            func: Callable[..., Any],
+            types: object,
+            args: Sequence[Any] = (),
+            kwargs: Mapping[str, Any] | None = None,
+        ) -> Any:  # noqa: ANN401 - whatever the function returns
+            kwargs = kwargs or {}
+            if func.__name__ in DRAWS:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **kwargs)
 
     def without_weights() -> "nn.Module":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                with torch.device("meta"):
+                with torch.device("meta"), Uninitialised():
                     return build()
             except (NotImplementedError, RuntimeError):
                 # Some constructors compute with numbers (torchvision's RegNet).

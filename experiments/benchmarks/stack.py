@@ -5,7 +5,8 @@ python -m experiments.benchmarks.stack [pairs=8] [steps=24] [batch=128] [size=32
 Both train ResNet-20 on the same batches, made beforehand, in turn and in one process: a machine whose speed drifts
 slows both. The tracked run is everything that `whydeep train` does per step and per epoch: Lightning, error counts,
 the loss of every step, progress, journal, delivery to MLflow (SQLite); its time ends when the store has everything.
-The checkpoint at its end, a constant per epoch, is timed apart. The plain loop is forward, loss, backward, step.
+The checkpoint at its end, a constant per epoch, is timed apart. The plain loop is forward, loss, backward, and a step
+of the optimizer and of its schedule.
 """
 
 import statistics
@@ -24,9 +25,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from experiments.arguments import split_arguments
-from experiments.cli import quiet
 from experiments.errors import UserError
 from experiments.runs.build import build_trainer
+from experiments.runs.chatter import quiet
 from experiments.runs.configuration import compose
 from experiments.runs.training import watchers
 from experiments.runs.validation import validate
@@ -40,6 +41,7 @@ from lightning_modules.networks.resnet import CifarResNet
 
 WARM_UP = 4  # steps before the clock starts, in both
 CLASSES = 10
+WARM_UP_SHARE = 0.05  # of the learning rate, as by default
 
 
 def network() -> nn.Module:
@@ -70,6 +72,7 @@ def plain(data: list[ClassificationBatch]) -> float:
     """Train in a plain loop; return steps per second after the warm-up."""
     model = network().train()
     sgd = optimizer(model.parameters())
+    schedule = schedules.cosine(sgd, total_steps=len(data), warmup=WARM_UP_SHARE)
     began = 0.0
     for number, batch in enumerate(data):
         if number == WARM_UP:
@@ -78,6 +81,7 @@ def plain(data: list[ClassificationBatch]) -> float:
         loss = F.cross_entropy(model(batch["image"]), batch["label"])
         loss.backward()  # type: ignore[no-untyped-call]
         sgd.step()
+        schedule.step()
     return (len(data) - WARM_UP) / (time.perf_counter() - began)
 
 
@@ -109,7 +113,7 @@ def tracked(data: list[ClassificationBatch], folder: Path) -> tuple[float, float
     tracker.wait_for_run_id(60)
     watch, clock = watchers(validate(cfg), tracker.run_dir, tracker, name="stack"), Clock()
     module = ClassificationModule(
-        network(), num_classes=CLASSES, optimizer=optimizer, scheduler=partial(schedules.cosine, warmup=0.05)
+        network(), num_classes=CLASSES, optimizer=optimizer, scheduler=partial(schedules.cosine, warmup=WARM_UP_SHARE)
     )
     trainer = build_trainer(
         cfg, callbacks=[*watch.callbacks, clock], logger=TrackerLogger(tracker), run_dir=str(tracker.run_dir)

@@ -15,7 +15,7 @@ COLOURS = "viridis"
 
 
 def draw_receptive_fields(measures: NetworkMeasures) -> Figure:
-    """Draw the windows of the centre units over the input, and their side against the layers.
+    """Draw the windows of the layers, centred on the input (black), and their sides against the layers.
 
     Shown are the layers whose output is a map of units with an exact receptive field larger than before.
 
@@ -39,7 +39,9 @@ def draw_receptive_fields(measures: NetworkMeasures) -> Figure:
     reach_y, reach_x = (max(sizes) for sizes in zip(*growing, strict=True))
     half = 0.52 * max(reach_y, reach_x, height, width)
     windows.set(xlim=(width / 2 - half, width / 2 + half), ylim=(height / 2 + half, height / 2 - half), aspect="equal")
-    windows.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"Centre units over the {height}x{width} input (black)")
+    windows.set(
+        xlabel="x (pixels)", ylabel="y (pixels)", title=f"Receptive fields, centred on the {height}x{width} input"
+    )
 
     layers = np.arange(1, len(growing) + 1)
     for axis, (name, style) in enumerate((("y", "-"), ("x", "--"))):

@@ -33,7 +33,7 @@ class NetworkMeasures:
             `torch.utils.flop_counter` counts them (two operations each); biases, normalisation, activation functions
             and pooling are not counted.
         activations: elements that these put out (Radosavovic et al., "Designing Network Design Spaces", 2020,
-            section 3.3, who count convolutions alone).
+            section 4, who count convolutions alone).
         depth: weighted layers on the longest chain from input to output.
         field: the receptive field of the last map of units: the output, or what goes into global pooling or flattening.
         layers: in the order of the calls.
@@ -154,8 +154,8 @@ def smallest_input(network: nn.Module, channels: int) -> int:
     side = 1
     while side <= LARGEST_SEARCHED:
         refusal = outcome(side)
-        if refusal is Refusal.CHANNELS:
-            raise ValueError(f"the network does not take images of {channels} channels")
+        if refusal in (Refusal.CHANNELS, Refusal.VALUES):
+            raise ValueError(f"the network takes no image of {channels} channels, whatever its size ({refusal.value})")
         if refusal is not Refusal.TOO_SMALL:
             break
         too_small, side = side, side * 2
@@ -205,6 +205,8 @@ def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused
         return f"input {height}x{width} is too large for this network ({refused.text})"
     if refused.refusal is Refusal.CHANNELS:
         return f"the network does not take images of {channels} channels ({refused.text})"
+    if refused.refusal is Refusal.VALUES:
+        return f"this network cannot be measured without numbers: {refused.text}"
     return f"the network does not take an input of {channels}x{height}x{width}: {refused.text}"
 
 

@@ -89,6 +89,7 @@ class Propagation:
             return
         depth = max(known.depth for known in inputs.values()) + _adds_a_layer(name, args, inputs)
         lost = next((known.lost for known in inputs.values() if known.lost), None)
+        title = f"{where or 'network'}: {kind_of(name) if func.namespace == 'aten' else f'{func.namespace}::{name}'}"
         sights: list[Sight | None] = [None] * len(outputs)
         if lost is None:
             seen = {key: known.sight for key, known in inputs.items() if known.sight}
@@ -97,11 +98,11 @@ class Propagation:
                 sights = _apply(func.namespace, call, outputs)
                 self._note_map(call, sights[0], depth)
             except LostError as error:
-                lost = f"{where or 'network'}: {error}"
+                lost = f"{title} {error}".strip()
                 if any(axes_of(sight.dims) for sight in seen.values()):
                     self.lost_maps.add(lost)
         for tensor, sight in zip(outputs, sights, strict=True):
-            known = Known(sight, lost or (None if sight else f"{where or 'network'}: {kind_of(name)}"), depth)
+            known = Known(sight, lost or (None if sight else title), depth)
             if op.endswith("_") and torch.Tag.inplace_view not in func.tags:
                 self._overwrite(tensor, known, op)
             self._remember(tensor, known)
@@ -158,18 +159,18 @@ def _apply(namespace: str, call: Call, outputs: Sequence[Tensor]) -> list[Sight 
         LostError: the operator has no rule, or its rule does not cover these arguments.
     """
     if namespace != "aten":
-        raise LostError(f"{namespace}::{call.op}")
+        raise LostError
     if call.op in RULES:
         result = RULES[call.op](call)
     elif is_pointwise(call.op):
         result = pointwise(call)
     else:
-        raise LostError(kind_of(call.op))
+        raise LostError
     sights = result if isinstance(result, list) else [result] * len(outputs)
     # The check of every rule: a sight that is not shaped like the tensor has been carried wrongly.
     checked = [sight if sight.shape == tuple(out.shape) else None for sight, out in zip(sights, outputs, strict=True)]
     if checked[0] is None:
-        raise LostError(kind_of(call.op))
+        raise LostError
     return checked
 
 

@@ -1,7 +1,9 @@
 """Why a network does not take an image: too small, too large, the wrong number of channels, or something else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from experiments.measures.rules.call import tensors_in
 from experiments.measures.trace import Trace
@@ -12,7 +14,8 @@ class Refusal(Enum):
 
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"
-    CHANNELS = "channels"
+    CHANNELS = "the number of channels"
+    VALUES = "it decides by values"
     OTHER = "other"
 
 
@@ -34,13 +37,15 @@ def refusal_of(error: Exception, trace: Trace) -> Refused:
     where, op, args = trace.at
     shapes = [tuple(tensor.shape) for tensor in tensors_in(args)]
     first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if op == "_local_scalar_dense" or "nonzero" in first_line:
-        first_line = "it decides by the values of a tensor what to do, which are not known before it runs"
-    text = f"{where or 'network'}: {first_line}"
+    text = f"{where}: {first_line}" if where else first_line
     refusal = Refusal.OTHER
-    if op == "convolution" and trace.macs == 0 and not args[6] and shapes[0][1] != shapes[1][1] * args[8]:
-        refusal = Refusal.CHANNELS
-        text = f"{where or 'network'} takes {shapes[1][1] * args[8]}"
+    if op == "_local_scalar_dense" or "nonzero" in first_line:
+        refusal = Refusal.VALUES
+        text = f"{where or 'the network'} decides by the values of a tensor what to do, not by its shape"
+    elif op == "convolution" and (takes := _channels_taken(args)) != args[0].shape[1]:
+        # Those of the image only if nothing has been computed yet.
+        refusal = Refusal.OTHER if trace.macs else Refusal.CHANNELS
+        text = f"{where or 'the network'} takes {takes} channels, not {args[0].shape[1]}"
     elif any(name in op for name in _WINDOWED):
         refusal = Refusal.TOO_SMALL
     elif op in _PRODUCTS:
@@ -48,3 +53,9 @@ def refusal_of(error: Exception, trace: Trace) -> Refused:
         refusal = Refusal.TOO_SMALL if left[-1] < right[-2] else Refusal.TOO_LARGE
         text = f"{where or 'network'} takes {right[-2]} features, not {left[-1]}"
     return Refused(refusal, text, error)
+
+
+def _channels_taken(args: Sequence[Any]) -> int:
+    """Return how many channels a convolution takes, given its arguments."""
+    weight, transposed, groups = args[1], args[6], args[8]
+    return int(weight.shape[0] if transposed else weight.shape[1] * groups)

@@ -39,7 +39,7 @@ def axes_of(dimensions: Sequence[Dimension]) -> set[int]:
 
 
 class LostError(Exception):
-    """An operator whose effect on the receptive field is not understood; its text says which, and why."""
+    """An operator whose effect on the receptive field is not understood; the text, if any, goes on after its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Sight:
             reaches[axis] = reaches[axis].through(sampling, units, op)
             new = (Part(units, axis),)
         else:
-            raise LostError(f"{op} along a flattened dimension")
+            raise LostError("along a flattened dimension")
         return Sight((*self.dims[:dim], new, *self.dims[dim + 1 :]), (reaches[0], reaches[1]))
 
     def collapsed(self, axes: set[int], reason: str, status: Status = Status.WHOLE_IMAGE) -> "Sight":
@@ -114,7 +114,7 @@ def regroup(sight: Sight, shape: Sequence[int], op: str) -> Sight:
         LostError: the tensor has no units.
     """
     if 0 in shape:
-        raise LostError(f"{op} of an empty tensor")
+        raise LostError("of an empty tensor")
     parts = _merged([part for dimension in sight.dims for part in dimension])
     dims: list[Dimension] = []
     for position, size in enumerate(shape):
@@ -170,10 +170,10 @@ def joined(sights: Sequence[Sight], op: str) -> Sight:
         return sights[0]
     rank = max(len(sight.dims) for sight in sights)
     padded = [sight.with_dims([()] * (rank - len(sight.dims)) + list(sight.dims)) for sight in sights]
-    dims = [_common(column, op) for column in zip(*(sight.dims for sight in padded), strict=True)]
+    dims = [_common(column) for column in zip(*(sight.dims for sight in padded), strict=True)]
     kept = axes_of(dims)
     if len(kept) != len([part for dimension in dims for part in dimension if part.axis != PLAIN]):
-        raise LostError(f"{op} joins maps that lie in different dimensions")
+        raise LostError("joins maps that lie in different dimensions")
     # A map of one position that is spread over many: every unit sees what that one position sees.
     spread = [
         tuple(
@@ -193,7 +193,7 @@ def _same_units(reach: Reach, dims: Sequence[Dimension], axis: int) -> bool:
     return any(part == Part(reach.units or 0, axis) for dimension in dims for part in dimension)
 
 
-def _common(column: Sequence[Dimension], op: str) -> Dimension:
+def _common(column: Sequence[Dimension]) -> Dimension:
     """Return what one dimension of the result looks like, given that of every operand."""
     size = max(size_of(dimension) for dimension in column)
     full = [dimension for dimension in column if size_of(dimension) == size]
@@ -201,5 +201,5 @@ def _common(column: Sequence[Dimension], op: str) -> Dimension:
     if not running:
         return full[0]
     if any(dimension != running[0] for dimension in running[1:]):
-        raise LostError(f"{op} joins maps that lie in different dimensions")
+        raise LostError("joins maps that lie in different dimensions")
     return running[0]

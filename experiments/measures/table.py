@@ -73,7 +73,7 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
         line += f", stride {_pair(field.stride)}, padding {_pair(field.padding)}" if None not in field.stride else ""
         lines.append(f"{line}; shortest path {_pair(field.shortest_path)}")
     else:
-        lines.append(f"receptive field of the last map: {field_size(field)}, {field.reason}")
+        lines.append(f"receptive field of the last map: {field_size(field)}; {field.reason}")
     unused = measures.parameters - sum(layer.parameters for layer in measures.layers)
     if unused:
         lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")

@@ -6,7 +6,7 @@ the hooks of modules see.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ class _Frame:
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A forward pass over an image `(1, C, H, W)` on the meta device, with all its steps.
 
-    `at` is the operator that was called last: the module that called it, its name, its arguments.
+    `at` is what runs now: the module, and the operator that it has called with its arguments, if any.
     """
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
@@ -82,6 +82,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._parameters = 0
         self._owner: dict[int, int] = {}
         self._used: set[int] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Spare the import of torch's compiler, which takes a second and has no part in this."""
+        return False
 
     @property
     def last_map(self) -> Known | None:
@@ -128,7 +133,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.at = (where, op, args)
         if any(tensor.device.type == "meta" for tensor in tensors_in((*args, *kwargs.values()))):
             args = [_on_meta(argument) for argument in args]
-        out = func(*args, **kwargs)
+        out = _SHAPES.get(op, func)(*args, **kwargs)
+        self.at = (where, "", ())
         macs = activations = 0
         if (formula := flop_registry.get(func.overloadpacket)) is not None:
             macs = formula(*args, **kwargs, out_val=out) // 2
@@ -208,6 +214,27 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before:
             module.training = training
+
+
+def _batch_norm_shapes(image: Tensor, *args: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401 - as the operator
+    """Return outputs as batch normalisation does: the maps, and per channel mean and deviation if it computes them."""
+    training = args[4]
+    statistics = image.new_empty(image.shape[1] if training else 0)
+    return torch.empty_like(image), statistics, torch.empty_like(statistics)
+
+
+def _linear_shape(_: Tensor, left: Tensor, right: Tensor, **__: Any) -> Tensor:  # noqa: ANN401 - as the operator
+    """Return the product of `(n, k)` and `(k, m)`, to which a bias is added."""
+    return torch.mm(left, right)
+
+
+# Operators whose shapes torch works out only after importing its compiler, which takes a second. The usual classifiers
+# use no others.
+_SHAPES: Mapping[str, Callable[..., Any]] = {
+    "native_batch_norm": _batch_norm_shapes,
+    "mean": torch.sum,
+    "addmm": _linear_shape,
+}
 
 
 def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operator

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
@@ -176,11 +177,14 @@ def _user_errors(key: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, TypeError, HydraException, RuntimeError, OSError, ImportError) as error:
+    except _REFUSALS as error:
         text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         name = text.partition("=")[0]
         joint = "." if name.isidentifier() and "=" in text else ": "
         raise UserError(f"{key}{joint}{text}") from error
+
+
+_REFUSALS = (ValueError, TypeError, HydraException, RuntimeError, OSError, ImportError, MisconfigurationException)
 
 
 def _try_optimizer(cfg: DictConfig) -> None:

@@ -157,14 +157,14 @@ class Checkpoints(Checkpoint):
         self._recorder.flush()
         # Lightning replaces the file in one step; the copy does the same, so that a crash leaves one or the other.
         if best:
-            trainer.save_checkpoint(self.best)
+            trainer.save_checkpoint(self.best, weights_only=False)
             if trainer.is_global_zero:
                 fresh = self.last.with_suffix(".copy")
                 shutil.copyfile(self.best, fresh)
                 fresh.replace(self.last)
             trainer.strategy.barrier()
         else:
-            trainer.save_checkpoint(self.last)
+            trainer.save_checkpoint(self.last, weights_only=False)
         self._saved_at = time.monotonic()
 
 

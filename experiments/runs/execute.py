@@ -19,7 +19,9 @@ from experiments.runs.identity import Identity, identify
 from experiments.runs.provenance import collect
 from experiments.runs.result import RunResult, Status
 from experiments.runs.training import train
+from experiments.tracking.leftovers import reconcile
 from experiments.tracking.logger import TrackerLogger
+from experiments.tracking.options import TrackingOptions
 from experiments.tracking.tracker import RunTracker, open_run
 
 __all__ = ["RunFailed", "RunKilled", "RunResult", "execute"]
@@ -73,7 +75,9 @@ def run_here(
         return _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
     options = instantiate(assembly.cfg.tracking)
     with _log_file(run_dir / LOG_FILE):
-        tracker = open_run(run_dir, options, name=name, tags={})
+        # Whoever died without a word is marked so, and what it could not send goes along.
+        dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
+        tracker = open_run(run_dir, options, name=name, tags={}, leftovers=dead)
         try:
             record.start(tracker, run_dir, assembly, identity, collect(command))
             outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=name if progress else None)
@@ -83,19 +87,19 @@ def run_here(
             reason = _reason(error)
             logging.getLogger(__name__).debug("%s", traceback.format_exc())
             result = _result(run_dir, assembly, identity, status, reason=reason)
-            _end(tracker, result)
+            _end(tracker, options, result)
             raise
         result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
-        return _end(tracker, result)
+        return _end(tracker, options, result)
 
 
-def _end(tracker: RunTracker, result: RunResult) -> RunResult:
+def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> RunResult:
     """Write the result, end the record, and say what the store has not got yet."""
     result.write()
     run_dir = result.run_dir
     tracker.artifact(run_dir / LOG_FILE)
     delivery = tracker.finish(result.status, result.reason)
-    if delivery.pending:
+    if delivery.pending and options.deliver:
         print(
             f"{run_dir.name}: {delivery.pending} records could not be sent to the tracking store yet"
             f" ({delivery.error or 'still busy'}); they are safe in {run_dir}, and `whydeep sync` sends them",

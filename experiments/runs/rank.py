@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from experiments.cli import quiet
 from experiments.runs.build import assemble
 from experiments.runs.callbacks import RunFailed, RunKilled
+from experiments.runs.chatter import quiet
 from experiments.runs.configuration import load
 from experiments.runs.execute import run_here
 from experiments.runs.identity import identify

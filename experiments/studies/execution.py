@@ -4,7 +4,8 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from experiments.runs.execute import RunKilled
+from experiments.errors import UserError
+from experiments.runs.execute import RunFailed, RunKilled
 from experiments.runs.result import RunResult
 from experiments.studies import wording
 from experiments.studies.comparison import Replicate, ReplicateStatus
@@ -42,13 +43,21 @@ def run_all(
             replicates += [_without(rest, "NOT RUN", "stopped before its turn") for rest in planned[number:]]
             return replicates, signal_number
         except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = _reason(error)
             say(f"{head}: failed: {reason}")
             replicates.append(_without(run, "FAILED", reason))
             continue
         say(f"{head}: {_told(result, metric, time.perf_counter() - began)}")
         replicates.append(Replicate(run.arm, run.seed, result.status, result, result.reason, tuple(run.command)))
     return replicates, None
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what ended a run; the class of an exception that was not made to be read by a person, too."""
+    text = " ".join(str(error).split())
+    if isinstance(error, RunFailed | UserError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _without(run: PlannedRun, status: ReplicateStatus, reason: str) -> Replicate:

@@ -100,7 +100,8 @@ def panel_figure(panel: Panel, comparison: Comparison) -> Figure:
     axes = figure.subplots()
     panel.draw(axes)
     if panel.name != "seeds":
-        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.25 * (high - low))
         axes.legend(handles=_legend(comparison), loc="best", fontsize=8)
     return figure
 
@@ -166,19 +167,20 @@ def _draw_learning(comparison: Comparison, curves: Curves, key: str, axes: Axes)
         look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]}
         marker = MARKERS[place % len(MARKERS)] if len(steps) <= 2 else ""  # noqa: PLR2004 - a line needs no points
         axes.plot(steps, mean, marker=marker, **look)
+        # Untrained networks are near chance; the picture is about what comes after the first quarter of the training.
+        highest.append(float(mean[len(mean) // 4 :].max()))
         if table.shape[1] > 1:
             width = stats.t.ppf((1 + CONFIDENCE) / 2, table.shape[1] - 1) / np.sqrt(table.shape[1])
             half = width * table.std(axis=1, ddof=1).to_numpy()
-            axes.fill_between(
-                steps, np.maximum(mean - half, 0), mean + half, color=look["color"], alpha=0.18, linewidth=0
-            )
-        # Untrained networks are near chance; the picture is about what comes after the first quarter of the training.
-        highest.append(float(mean[len(mean) // 4 :].max()))
+            low, high = np.maximum(mean - half, 0), mean + half
+            axes.fill_between(steps, low, high, color=look["color"], alpha=0.14, linewidth=0)
+            axes.plot(steps, np.stack([low, high], axis=1), **look, linewidth=0.7, alpha=0.8)
+            highest.append(float(high[-(len(high) // 4) - 1 :].max()))
     axes.set_title(wording.titled(key))
     axes.set_xlabel("optimizer steps")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     if highest and max(highest) > 0:
-        axes.set_ylim(0, 1.15 * max(highest))
+        axes.set_ylim(0, 1.1 * max(highest))
     axes.grid(visible=True, axis="y")
 
 
@@ -215,8 +217,9 @@ def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(value)))
     axes.set_xlabel(label)
     axes.set_title(wording.titled(comparison.metric))
-    highest = max(metric.mean if metric.high is None else metric.high for _, metric in arms)
-    axes.set_ylim(0, 1.1 * highest or 1.0)
+    ends = [end for _, metric in arms for end in (0.0, metric.mean, metric.low, metric.high) if end is not None]
+    margin = 0.08 * (max(ends) - min(ends)) or 1.0
+    axes.set_ylim(min(ends) - (margin if min(ends) < 0 else 0), max(ends) + margin)
     axes.grid(visible=True, axis="y")
 
 

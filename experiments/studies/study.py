@@ -130,7 +130,8 @@ def override_key(override: str) -> str:
 
 def _line(error: ValidationError) -> str:
     """Say in one line what is wrong first: key, value, what is allowed."""
-    first = error.errors()[0]
+    # A misspelt key is also a missing one; the misspelling is what helps.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"] if part != "[key]"]
     key = ".".join(location)
     if first["type"] == "extra_forbidden":

@@ -41,7 +41,7 @@ class Call:
         """
         sight = self.sight(self.args[0])
         if sight is None:
-            raise LostError(f"{self.op} of a constant with arguments that depend on the image")
+            raise LostError("of a constant with arguments that depend on the image")
         return sight
 
     @property
@@ -64,7 +64,7 @@ class Call:
             LostError: one does.
         """
         if any(id(tensor) in self.sights for tensor in tensors_in((*self.args[1:], *self.kwargs.values()))):
-            raise LostError(f"{self.op} with arguments that depend on the image")
+            raise LostError("with arguments that depend on the image")
 
 
 # What an operator is called where a person reads it, if not by its own name.

@@ -44,7 +44,7 @@ def overwritten(call: Call) -> Sight:
     """Copy into the first argument what the second holds."""
     sight = call.sight(call.args[1])
     if sight is None or sight.shape != call.shape:
-        raise LostError(call.op)
+        raise LostError
     return sight
 
 
@@ -54,6 +54,6 @@ def gated(call: Call) -> Sight:
     dim = call.dim(call.arg(1, "dim", -1))
     dims = list(call.source.dims)
     if axes_of(dims[dim : dim + 1]):
-        raise LostError(f"{call.op} of the image's own dimensions")
+        raise LostError("of the image's own dimensions")
     dims[dim] = plain(call.shape[dim])
     return call.source.with_dims(dims)

@@ -29,7 +29,7 @@ def restrided(call: Call) -> Sight:
         LostError: units are picked from memory.
     """
     if call.shape != call.source.shape or sum(size > 1 for size in call.shape) > 1 or call.arg(3, "storage_offset"):
-        raise LostError(call.op)
+        raise LostError
     return call.source
 
 
@@ -67,7 +67,7 @@ def expanded(call: Call) -> Sight:
             continue
         if axes := axes_of([dimension]):
             if size_of(dimension) != 1:
-                raise LostError(f"{call.op} of the image's own dimensions")
+                raise LostError("of the image's own dimensions")
             y, x = (reach.at(0) if axis in axes else reach for axis, reach in enumerate(sight.reaches))
             sight = Sight(sight.dims, (y, x))
         dims[index] = plain(size)
@@ -165,7 +165,7 @@ def rolled(call: Call) -> Sight:
     sight = call.source
     shifts, dims = call.arg(1, "shifts"), call.arg(2, "dims", [])
     if not dims:
-        raise LostError("roll of a flattened tensor")
+        raise LostError("of a flattened tensor")
     shifts = [shifts] if isinstance(shifts, int) else shifts
     for shift, dim in zip(shifts, dims_of(dims, len(sight.dims)), strict=True):
         sight = sight.through(dim, Extended(before=shift, mode="circular"), call.shape[dim], call.title)
@@ -201,7 +201,7 @@ def _befores(widths: Sequence[int], rank: int) -> list[tuple[int, int]]:
 def channels_shuffled(call: Call) -> Sight:
     """(N, C, …) → (N, C, …), channels in another order."""
     if axes_of(call.source.dims[1:2]):
-        raise LostError(f"{call.op} of the image's own dimensions")
+        raise LostError("of the image's own dimensions")
     return call.source
 
 
@@ -225,5 +225,5 @@ def _shuffled(call: Call, sampling: Sampling) -> Sight:
     for dim in (rank - 2, rank - 1):
         sight = sight.through(dim, sampling, call.shape[dim], call.title)
     if axes_of(sight.dims[rank - 3 : rank - 2]):
-        raise LostError(f"{call.op} of the image's own dimensions")
+        raise LostError("of the image's own dimensions")
     return sight.with_dims([*sight.dims[: rank - 3], plain(call.shape[rank - 3]), *sight.dims[rank - 2 :]])

@@ -20,7 +20,7 @@ def convolved(call: Call) -> Sight:
     """(N, C, …) → (N, C', …): convolution and transposed convolution, of any number of dimensions."""
     sight, weight = call.source, call.args[1]
     if any(call.sight(tensor) is not None for tensor in call.args[1:3]):
-        raise LostError(f"{call.op} with weights that depend on the image")
+        raise LostError("with weights that depend on the image")
     count = weight.ndim - 2
     first = len(sight.dims) - count
     stride, padding, dilation = (_per_dim(call.args[index], count) for index in (3, 4, 5))

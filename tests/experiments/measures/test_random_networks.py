@@ -6,6 +6,8 @@ can cancel or hide another, so the gradient is non-zero exactly where a pixel ca
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
@@ -17,9 +19,11 @@ from experiments.measures.reach import Status
 from experiments.measures.sight import Sight
 from experiments.measures.trace import Trace
 
+Pair = tuple[int, int]
+
 NETWORKS = 50
 UNITS_COMPARED = 6
-LARGE = 200  # pixels a side: larger than any window that these networks have
+MARGIN = 240  # pixels of an image beyond the largest window, so that no map on the way ends nearby
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,15 @@ class Shared:
 class SumPool(nn.Module):
     """Pooling whose gradient reaches every position of the window: what max pooling could read."""
 
-    def __init__(self, like: nn.MaxPool2d) -> None:
+    def __init__(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, *, ceil_mode: bool) -> None:
         super().__init__()
-        self.like = like
+        self.like = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
+        self.geometry = kernel, stride, padding, dilation
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H', W')."""
         height, width = self.like(x.detach()).shape[-2:]
-        (ky, kx), (sy, sx) = self.like.kernel_size, self.like.stride
-        (py, px), (dy, dx) = self.like.padding, self.like.dilation
+        (ky, kx), (sy, sx), (py, px), (dy, dx) = self.geometry
         x = F.pad(x, (px, ky * dy + kx * dx + sx, py, ky * dy + kx * dx + sy))
         total = torch.zeros(())
         for i in range(ky):
@@ -81,9 +85,7 @@ class Branches(nn.Module):
         if self.cat:
             joined: Tensor = self.project(torch.cat(outs, 1))
             return joined
-        total = outs[0]
-        for out in outs[1:]:
-            total = total + out
+        total: Tensor = reduce(add, outs)
         return total
 
 
@@ -95,7 +97,7 @@ class Generator:
         self.oracle = shared.oracle
         self.channels = shared.channels
 
-    def pair(self, low: int, high: int) -> tuple[int, int]:
+    def pair(self, low: int, high: int) -> Pair:
         """Draw two whole numbers from low to high, for y and x."""
         return int(self.rng.integers(low, high + 1)), int(self.rng.integers(low, high + 1))
 
@@ -105,11 +107,12 @@ class Generator:
             nn.init.constant_(parameter, 1.0)
         return layer
 
-    def conv(self, stride: tuple[int, int] | None = None, inputs: int = 1) -> nn.Module:
+    def conv(self, stride: Pair | None = None, inputs: int = 1) -> nn.Module:
         """Draw a convolution."""
         kernel, dilation = self.pair(1, 4), self.pair(1, 3)
         stride = stride or self.pair(1, 2)
-        padding = tuple(int(self.rng.integers(0, (k - 1) * d + 1)) for k, d in zip(kernel, dilation, strict=True))
+        reach = [(taps - 1) * step for taps, step in zip(kernel, dilation, strict=True)]
+        padding = (int(self.rng.integers(0, reach[0] + 1)), int(self.rng.integers(0, reach[1] + 1)))
         layer = nn.Conv2d(
             inputs * self.channels, self.channels, kernel, stride=stride, padding=padding, dilation=dilation, bias=False
         )
@@ -124,8 +127,8 @@ class Generator:
         padding = (int(self.rng.integers(0, kernel[0] // 2 + 1)), int(self.rng.integers(0, kernel[1] // 2 + 1)))
         if self.rng.integers(2):
             return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil)
-        layer = nn.MaxPool2d(kernel, stride, padding, self.pair(1, 2), ceil_mode=ceil)
-        return SumPool(layer) if self.oracle else layer
+        make = SumPool if self.oracle else nn.MaxPool2d
+        return make(kernel, stride, padding, self.pair(1, 2), ceil_mode=ceil)
 
     def transposed(self) -> nn.Module:
         """Draw a transposed convolution; one in six may leave gaps between its strides."""
@@ -141,22 +144,20 @@ class Generator:
 
     def resample(self) -> nn.Module:
         """Draw an interpolation, a pixel shuffle, a padding or a crop."""
-        kind = int(self.rng.integers(7))
-        if kind == 0:
-            return nn.Upsample(scale_factor=2, mode="nearest")
-        if kind == 1:
-            return nn.Upsample(scale_factor=2, mode="bilinear")
-        if kind == 2:
-            return nn.Upsample(scale_factor=1.5, mode="bilinear")
-        if kind == 3:
-            widen = self.positive(nn.Conv2d(self.channels, 4 * self.channels, 1, bias=False))
-            return nn.Sequential(widen, nn.PixelShuffle(2))
-        if kind == 4:
-            return nn.ZeroPad2d((int(self.rng.integers(-1, 3)), 1, int(self.rng.integers(-1, 3)), -1))
-        if kind == 5:
-            return nn.ReflectionPad2d((1, 2, 0, 1)) if self.rng.integers(2) else nn.ReplicationPad2d((2, 0, 1, 1))
+        widen = self.positive(nn.Conv2d(self.channels, 4 * self.channels, 1, bias=False))
         start, step = int(self.rng.integers(0, 3)), int(self.rng.integers(1, 3))
-        return Wrapped(lambda x: x[:, :, start::step, start::step])
+        before = int(self.rng.integers(-1, 3)), int(self.rng.integers(-1, 3))
+        choices: list[nn.Module] = [
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.Upsample(scale_factor=1.5, mode="bilinear"),
+            nn.Sequential(widen, nn.PixelShuffle(2)),
+            nn.ZeroPad2d((before[0], 1, before[1], -1)),
+            nn.ReflectionPad2d((1, 2, 0, 1)),
+            nn.ReplicationPad2d((2, 0, 1, 1)),
+            Wrapped(lambda x: x[:, :, start::step, start::step]),
+        ]
+        return choices[int(self.rng.integers(len(choices)))]
 
     def branches(self) -> nn.Module:
         """Draw branches of one stride."""
@@ -175,7 +176,7 @@ class Generator:
         return nn.Sequential(*(makers[int(self.rng.integers(len(makers)))]() for _ in range(self.rng.integers(3, 7))))
 
 
-def touched(network: nn.Module, image: Tensor, unit: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def touched(network: nn.Module, image: Tensor, unit: Pair) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and columns `(…,)` of an image that reach one unit of the output."""
     image = image.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(network(image)[0, :, unit[0], unit[1]].sum(), image)
@@ -196,7 +197,7 @@ class Analysis:
     gaps_inside: bool
 
 
-def analysed(network: nn.Module, size: tuple[int, int]) -> Analysis:
+def analysed(network: nn.Module, size: Pair) -> Analysis:
     """Analyse a network for images of that many pixels."""
     trace = Trace(network, torch.empty(1, 2, *size, device="meta"))
     trace.run()
@@ -255,14 +256,21 @@ def test_every_unit_sees_what_its_gradient_touches(seed: int) -> None:
 def test_theoretical_windows_are_those_of_units_far_from_every_border(seed: int) -> None:
     network, oracle, size = drawn(seed)
     analysis = analysed(network, size)
-    image = torch.ones(1, 1, LARGE, LARGE, dtype=torch.float64)
+    windows = [reach.widest for reach in analysis.sight.reaches if reach.widest]
+    large = MARGIN + max(int(window.sizes.max()) for window in windows)
+    image = torch.ones(1, 1, large, large, dtype=torch.float64)
     columns = []
     for reach, units in zip(analysis.sight.reaches, oracle(image).shape[-2:], strict=True):
         assert reach.widest is not None
         assert reach.status is Status.EXACT or (analysis.gaps and reach.status is Status.BOUND)
         firsts, lasts = reach.widest.at(np.arange(units))
-        inside = np.flatnonzero((firsts >= 0) & (lasts < LARGE) | (firsts > lasts))
-        central = int(np.abs(firsts + lasts - LARGE)[inside].argmin())
-        columns.append([(unit, (int(firsts[unit]), int(lasts[unit]))) for unit in inside[central:][:UNITS_COMPARED]])
+        inside = np.flatnonzero((firsts >= 0) & (lasts < large) | (firsts > lasts))
+        central = int(np.abs(firsts + lasts - large)[inside].argmin())
+        columns.append(
+            [
+                (unit, (int(firsts[unit]), int(lasts[unit])))
+                for unit in inside[max(central - UNITS_COMPARED // 2, 0) :][:UNITS_COMPARED]
+            ]
+        )
     for (row, rows), (column, cols) in zip(*columns, strict=False):
         compare([rows, cols], touched(oracle, image, (int(row), int(column))), bound=analysis.gaps)

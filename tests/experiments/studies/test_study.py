@@ -71,7 +71,7 @@ def test_seeds_may_be_listed(tmp_path: Path) -> None:
         ),
         (
             {"arms": "{a: {overides: [x=1], role: baseline}}"},
-            "study.arms.a.overrides: missing",
+            "study.arms.a.overides: unknown key; did you mean 'overrides'? allowed: overrides, role",
         ),
         (
             {"arms": "{a: {overrides: [x=1], role: baseline, rle: 1}}"},
@@ -153,7 +153,7 @@ def test_a_group_of_the_study_can_be_replaced() -> None:
         ("seed=3", r"seed=3: a study sets the seed of each run; give seeds=N or seeds=\[3\]"),
         ("trainer.max_epoch=3", r"trainer\.max_epoch: unknown key; did you mean 'trainer\.max_epochs'\?"),
         ("augmentation=flips", r"augmentation=flips: no such option"),
-        ("optimizer.lr=1,2", r"optimizer\.lr: several values"),
+        ("optimizer.lr=1,2", r"optimizer\.lr=1,2: several values"),
         ("nonsense", r"nonsense: not of the form key=value"),
     ],
 )

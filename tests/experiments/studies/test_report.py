@@ -1,0 +1,284 @@
+"""Reports stand alone, name every run, and say what is missing; figures show the numbers that they should."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+
+from experiments.runs.result import RunResult
+from experiments.studies import report
+from experiments.studies.comparison import Comparison, Replicate, compare
+from experiments.studies.figures import Curves, comparison_figure, panel_figure, panels
+from experiments.studies.study import Arm, Study
+
+METRIC = "test/top1_error"
+ARMS = ("conv5x5", "two_conv3x3")
+COMMAND = ["whydeep", "demo", "trainer.max_epochs=3"]
+RUN_IDS = [f"{arm:02d}{seed:02d}" + "0123456789abcdef0123456789ab" for arm in range(2) for seed in range(3)]
+
+
+def replicate(arm: int, seed: int, *, run_id: str | None) -> Replicate:
+    costs = {"parameters": 78_250.0 - 20_000 * arm, "macs": 2.1e6 - 6e5 * arm, "receptive_field": 34.0}
+    metrics = {METRIC: 1.0 + arm + 0.25 * seed, "time/train_seconds": 4.0}
+    result = RunResult(
+        run_dir=Path("runs") / f"{arm}-{seed}",
+        run_id=run_id,
+        identity=f"{arm}{seed}" * 32,
+        name="run",
+        status="FINISHED",
+        seed=seed,
+        choices={},
+        input_shape=(1, 8, 8),
+        metrics=metrics,
+        measures=costs,
+    )
+    return Replicate(ARMS[arm], seed, "FINISHED", result, None, ("whydeep", "train", f"model={ARMS[arm]}"))
+
+
+def comparison(*, lost: str | None = None) -> Comparison:
+    """Three seeds of two arms; with `lost` the last replicate failed for that reason."""
+    runs = [replicate(arm, seed, run_id=RUN_IDS[3 * arm + seed]) for arm in range(2) for seed in range(3)]
+    if lost is not None:
+        runs[-1] = Replicate(ARMS[1], 2, "FAILED", None, lost, ("whydeep", "train", "seed=2"))
+    return compare(ARMS, ARMS[0], METRIC, runs)
+
+
+def curves(compared: Comparison) -> Curves:
+    steps = np.arange(1, 9) * 18
+    return [
+        (run, pd.DataFrame({"key": "val/top1_error", "step": steps, "value": 90 / steps + run.seed}))
+        for arm in compared.arms
+        for run in arm.counted
+    ]
+
+
+def study(question: str = "Do two 3x3 layers replace one 5x5?") -> Study:
+    arms = {name: Arm(overrides=[f"model={name}"], role="baseline" if name == ARMS[0] else None) for name in ARMS}
+    return Study(question=question, source="A paper", arms=arms, seeds=[0, 1, 2], metric=METRIC, overrides=["a=1"])
+
+
+Write = Callable[..., report.Report]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Return a function that writes the report of a comparison, with made-up curves."""
+    monkeypatch.setattr(report, "read_curves", curves)
+    monkeypatch.setattr(report, "DOTS_PER_INCH", 30)
+
+    def written(compared: Comparison, asked: Study | None = None) -> report.Report:
+        return report.write_report(tmp_path / "demo", "demo", asked or study(), compared, COMMAND)
+
+    return written
+
+
+class Page(HTMLParser):
+    """Collects the tags, ids and text of a page; complains about what is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in ("meta", "br", "link", "img"):
+            self.open.append(tag)
+        self._note(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._note(attrs)
+
+    def _note(self, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "xlink:href"):
+                self.links.append(str(value))
+            elif name in ("src", "srcset", "data", "action"):
+                self.loads.append(str(value))
+            elif name == "id":
+                self.ids.append(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_the_page_needs_nothing_from_elsewhere(write: Write) -> None:
+    html = write(comparison()).html.read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.open == []
+    assert page.loads == []
+    assert not {"script", "link", "iframe", "object", "img"} & set(page.tags)
+    assert all(link.startswith("#") for link in page.links)
+    addresses = set(re.findall(r"https?://[^\s\"'<>)]+", html))
+    # Names of XML vocabularies, which nothing fetches.
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "@import" not in html
+    assert "url(http" not in html
+    assert page.tags.count("svg") == 5
+
+
+def test_links_lead_somewhere_and_ids_are_used_once(write: Write) -> None:
+    page = Page(write(comparison()).html.read_text(encoding="utf-8"))
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links} <= set(page.ids)
+
+
+def test_every_run_id_and_how_to_run_it_again_are_there(write: Write) -> None:
+    written = write(comparison())
+    for file in (written.html, written.markdown):
+        text = file.read_text(encoding="utf-8")
+        assert all(run_id in text for run_id in RUN_IDS)
+        assert "whydeep demo trainer.max_epochs=3" in text
+        assert text.count("whydeep train model=two_conv3x3") == 3
+        assert "Do two 3x3 layers replace one 5x5?" in text
+
+
+def test_the_numbers_are_there(write: Write) -> None:
+    written = write(comparison(lost="it broke"))
+    half = stats.t.ppf(0.975, 2) * 0.25 / np.sqrt(3)
+    numbers = {f"1.25 ± {half:.2f}", "78,250", "2.10 M", "MACs at 1x8x8", "34 px", "2 of 3", "+1.00", "n = 2 pairs"}
+    for file in (written.html, written.markdown):
+        text = file.read_text(encoding="utf-8")
+        assert {said for said in (*numbers, "it broke", "failed") if said not in text} == set()
+
+
+def test_each_number_of_an_arm_names_its_runs(write: Write) -> None:
+    lines = write(comparison()).markdown.read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith("| two_conv3x3 |"))
+    assert all(f"`{run_id[:8]}`" in row for run_id in RUN_IDS[3:])
+    assert not any(run_id[:8] in row for run_id in RUN_IDS[:3])
+
+
+def test_names_and_reasons_cannot_break_the_page(write: Write) -> None:
+    written = write(comparison(lost="<script>alert(1)</script> | a\nb"), study("Is a<b & |c|?"))
+    html = written.html.read_text(encoding="utf-8")
+    assert "<script>" not in html
+    assert "Is a&lt;b &amp; |c|?" in html
+    assert Page(html).open == []
+    rows = [line for line in written.markdown.read_text(encoding="utf-8").splitlines() if "script" in line]
+    assert len(rows) == 1
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 7
+
+
+def test_a_run_that_the_store_does_not_know_yet_is_named_by_its_identity(write: Write) -> None:
+    runs = [replicate(arm, 0, run_id=None) for arm in range(2)]
+    html = write(compare(ARMS, ARMS[0], METRIC, runs)).html.read_text(encoding="utf-8")
+    assert "identity " + "10" * 32 in html
+    assert "None" not in Page(html).texts
+
+
+def test_a_study_without_a_finished_run_has_a_report_without_figures(write: Write, tmp_path: Path) -> None:
+    write(comparison())
+    runs = [Replicate(arm, 0, "FAILED", None, "it broke", ()) for arm in ARMS]
+    written = write(compare(ARMS, ARMS[0], METRIC, runs))
+    assert not (tmp_path / "demo" / "comparison.png").exists()
+    html = written.html.read_text(encoding="utf-8")
+    assert "<svg" not in html
+    assert "Undecided: there is nothing to compare." in html
+    assert "comparison.png" not in written.markdown.read_text(encoding="utf-8")
+
+
+def test_the_environment_comes_from_the_provenance(write: Write, tmp_path: Path) -> None:
+    runs = [replicate(arm, 0, run_id=RUN_IDS[arm]) for arm in range(2)]
+    for run, commit in zip(runs, ("c0ffee", "badcafe"), strict=True):
+        assert run.result is not None
+        folder = tmp_path / run.arm
+        folder.mkdir()
+        object.__setattr__(run.result, "run_dir", folder)
+        recorded = {
+            "commit": commit,
+            "python": "3.11.7",
+            "packages": {"torch": "2.15.0"},
+            "processor": "x",
+            "threads": 2,
+        }
+        (folder / "provenance.json").write_text(json.dumps(recorded))
+    (tmp_path / ARMS[0] / "uncommitted.diff").write_text("+")
+    html = write(compare(ARMS, ARMS[0], METRIC, runs)).html.read_text(encoding="utf-8")
+    assert "Python 3.11.7, torch 2.15.0; x, 2 threads" in html
+    assert "1 run at commit <code>c0ffee</code> with uncommitted changes" in html
+    assert "1 run at commit <code>badcafe</code>;" in html
+
+
+def test_svgs_take_the_colour_and_width_of_the_page() -> None:
+    compared = comparison()
+    panel = panels(compared, curves(compared))[0]
+    svg = str(report.inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
+    assert svg.startswith('<svg role="img" aria-label="what &#34;it&#34; shows"')
+    head = svg[: svg.index(">")]
+    assert "viewBox" in head
+    assert "width=" not in head
+    assert "currentColor" in svg
+    assert "#1b1f24" not in svg
+    assert svg == str(report.inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
+
+
+def test_the_seeds_of_both_arms_are_joined_and_the_interval_is_drawn() -> None:
+    compared = comparison(lost="it broke")
+    (panel,) = [panel for panel in panels(compared, curves(compared)) if panel.name == "seeds"]
+    (axes,) = panel_figure(panel, compared).axes
+    joins = [np.asarray(line.get_xdata()).tolist() for line in axes.lines[:3]]
+    assert joins == [[1.0, 2.0], [1.25, 2.25], [1.5]]
+    points = [np.asarray(line.get_xdata()).tolist() for line in axes.lines if line.get_markersize() == 6]
+    assert [1.0, 1.25, 1.5] in points
+    assert [2.0, 2.25] in points
+    half = stats.t.ppf(0.975, 2) * 0.25 / np.sqrt(3)
+    ends = axes.collections[0].get_segments()[0][:, 0]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(ends, [1.25 - half, 1.25 + half])
+
+
+def test_learning_curves_are_means_with_their_interval() -> None:
+    compared = comparison()
+    (panel,) = [panel for panel in panels(compared, curves(compared)) if panel.name == "learning"]
+    (axes,) = panel_figure(panel, compared).axes
+    steps = np.arange(1, 9) * 18
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_xdata(), dtype=float), steps)
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata(), dtype=float), 90 / steps + 1)
+    half = stats.t.ppf(0.975, 2) / np.sqrt(3)
+    np.testing.assert_allclose(np.asarray(axes.lines[2].get_ydata(), dtype=float), 90 / steps + 1 + half)
+    np.testing.assert_allclose(np.asarray(axes.lines[1].get_ydata(), dtype=float), np.maximum(90 / steps + 1 - half, 0))
+
+
+def test_measures_that_an_arm_lacks_have_no_panel() -> None:
+    compared = comparison()
+    assert compared.arms[1].measures is not None
+    names = [panel.name for panel in panels(compared, curves(compared))]
+    assert names == ["seeds", "learning", "parameters", "macs", "receptive_field"]
+    without = [replicate(arm, 0, run_id="x") for arm in range(2)]
+    assert without[0].result is not None
+    without[0].result.measures.pop("receptive_field")
+    assert [panel.name for panel in panels(compare(ARMS, ARMS[0], METRIC, without), ())] == [
+        "seeds",
+        "parameters",
+        "macs",
+    ]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("value", [0.0, 50.0])
+def test_the_figure_can_be_drawn_whatever_the_values(seeds: int, value: float) -> None:
+    runs = [replicate(arm, seed, run_id="x") for arm in range(2) for seed in range(seeds)]
+    for run in runs:
+        assert run.result is not None
+        run.result.metrics[METRIC] = value
+    compared = compare(ARMS, ARMS[0], METRIC, runs)
+    figure = comparison_figure("A question", compared, curves(compared))
+    assert isinstance(figure, Figure)
+    figure.savefig("/dev/null", format="png", dpi=40)

@@ -1,0 +1,117 @@
+"""`whydeep describe`: what it prints and writes, and what it says of mistakes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import cli, describe
+from experiments.errors import UserError
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return what `describe` prints, with single spaces."""
+    assert describe.main(arguments) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_resnet20(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "model=resnet20", "input=32")
+    assert "resnet20: 269,722 parameters (1.03 MiB), 40,551,040 MACs and" in text
+    assert "at input 3x32x32, depth 20" in text
+    assert "receptive field of the last map: 81 pixels, stride 4, padding 40; shortest path 3" in text
+    assert "assumed: num_classes=10" in text
+    assert "layer3.2.conv2 │ Conv2d │ 64x8x8 │ 36,864 │ 2,359,296 │ 81 │ 4 │ 40 │ exact" in text
+    assert "fc │ Linear │ 10 │ 650 │ 640 │ whole image (32)" in text
+
+
+def test_any_key_of_the_model_can_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(
+        capsys, "model=resnet20", "model.network.depth=32", "input=48x32", "num_classes=100", "in_channels=1"
+    )
+    assert "at input 1x48x32, depth 32" in text
+    assert "137 pixels" in text
+    assert "fc │ Linear │ 100" in text
+    assert "assumed" not in text
+
+
+def test_what_is_assumed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "assumed: input=32x32, num_classes=10" in printed(capsys, "model=plain20")
+    assert "assumed: num_classes=1000" in printed(capsys, "model=vgg11", "input=224")
+    assert "assumed: input=224x224, num_classes=1000" in printed(capsys, "model=torchvision:alexnet")
+
+
+def test_networks_of_torchvision(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "model=torchvision:resnet50", "input=224")
+    assert "25,557,032 parameters" in text
+    assert "4,089,184,256 MACs" in text
+    assert "427 pixels, stride 32, padding 213" in text
+    assert "whole image (64)" in printed(capsys, "model=torchvision:mobilenet_v3_small", "input=64")
+    # Its constructor computes with numbers: built with weights after all.
+    assert "4,344,144 parameters" in printed(capsys, "model=torchvision:regnet_y_400mf", "num_classes=1000", "input=64")
+
+
+def test_numbers_and_a_picture_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers, picture = tmp_path / "vgg.json", tmp_path / "vgg.png"
+    text = printed(capsys, "model=vgg11_small", f"json={numbers}", f"picture={picture}")
+    assert f"wrote {numbers}" in text
+    content = json.loads(numbers.read_text(encoding="utf-8"))
+    assert content["model"] == "vgg11_small"
+    assert content["num_classes"] == 10
+    assert content["input_shape"] == [3, 32, 32]
+    assert content["field"]["size"] == [150, 150]
+    assert content["macs"] == sum(layer["macs"] for layer in content["layers"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=resnett20"], "model=resnett20: no such option; did you mean 'resnet20'?"),
+        (["model=resnet20", "model.network.depht=32"], "did you mean 'model.network.depth'?"),
+        (["model=resnet20", "model.network.depth=21"], "model.network.depth=21: must be 6n [+] 2"),
+        (["model=resnet20", "model.network.depth=deep"], "model.network.depth='deep': must be int"),
+        (["model=resnet20", "imput=32"], "imput=32: not a key of describe; did you mean 'input'?"),
+        (["model=resnet20", "trainer.max_epochs=2"], "not a key of describe; allowed: in_channels"),
+        (["input=large"], "input=large: must be N or HxW in pixels"),
+        (["input=32x32x3"], "input=32x32x3: must be N or HxW"),
+        (["input=0"], "input=0: must be"),
+        (["num_classes=-1"], "num_classes=-1: must be a whole number of at least 1"),
+        (["model=vgg16", "input=8"], "model=vgg16: .*8x8.* at least 32x32 pixels"),
+        (["model=torchvision:vgg16", "input=8"], "input 8x8 is too small for this network: .* 32x32"),
+        (["model=torchvision:resnet51"], "model=torchvision:resnet51: no such network .* did you mean 'resnet50'?"),
+        (["model=torchvision:raft_small"], "no such network of images"),
+        (["model=torchvision:resnet50", "in_channels=1"], "in_channels=1: torchvision's networks take 3"),
+        (["model=torchvision:resnet50", "model.network.depth=5"], "torchvision's networks take no such key"),
+        (["model=torchvision:fasterrcnn_resnet50_fpn"], "decides by the values of a tensor"),
+        (["json=numbers.txt"], "json=numbers.txt: must end in .json"),
+        (["json=nowhere/numbers.json"], "the folder nowhere does not exist"),
+        (["picture=drawing.bmp"], "must end in .png or .svg or .pdf"),
+        (["--verbose"], "--verbose: unknown flag"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        describe.main(arguments)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1500
+
+
+def test_exit_codes_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["describe", "input=nothing"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert cli.main(["describe", "--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert all(key in help_text for key in describe.KEYS)
+
+
+def test_as_a_process_without_lightning() -> None:
+    code = (
+        "import sys; from experiments import describe; code = describe.main(['model=resnet20', 'input=32']); "
+        "sys.exit(code or ('pytorch_lightning' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "269,722" in done.stdout
