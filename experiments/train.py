@@ -7,6 +7,7 @@ whydeep train -m model=vgg11_small,resnet20 seed=0,1,2
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -23,6 +24,7 @@ from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, w
 _SWEEP_FLAGS = ("-m", "--multirun")
 # Hydra's flags that ask about the configuration instead of running it.
 _ASKING = ("-h", "--help", "-c", "-i", "-sc", "-p")
+_OTHER_FLAGS = ("-r", "--run", "--resolve", "--config-dir", "-cd")
 _ASKING_LONG = ("--cfg", "--info", "--hydra-help", "--shell-completion", "--package", "--version")
 
 
@@ -35,6 +37,10 @@ def main(argv: Sequence[str]) -> int:
     # Hydra prints a mistake over many lines unless it may raise it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     overrides = [argument for argument in argv if not argument.startswith("-")]
+    flags = [argument.partition("=")[0] for argument in argv if argument.startswith("-")]
+    unknown = [flag for flag in flags if flag not in (*_SWEEP_FLAGS, *_ASKING, *_ASKING_LONG, *_OTHER_FLAGS)]
+    if unknown:
+        raise UserError(f"{unknown[0]}: unknown flag; allowed: -m, --help, --cfg job, and settings as key=value")
     asking = any(argument in _ASKING or argument.startswith(_ASKING_LONG) for argument in argv)
     if not asking:
         _check(overrides, sweep=any(flag in argv for flag in _SWEEP_FLAGS))
@@ -98,6 +104,16 @@ def _check(overrides: Sequence[str], *, sweep: bool) -> None:
 
     for cfg in composed:
         validate(cfg)
+        _check_folder(Path(cfg.runs_dir))
+
+
+def _check_folder(runs_dir: Path) -> None:
+    """Refuse a folder that runs cannot be written to; nothing is created."""
+    existing = next(path for path in (runs_dir.absolute(), *runs_dir.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"runs_dir={runs_dir}: {existing} is a file; it must be a folder that can be written to")
+    if not os.access(existing, os.W_OK) or existing.is_relative_to("/proc") or existing.is_relative_to("/sys"):
+        raise UserError(f"runs_dir={runs_dir}: {existing} cannot be written to; name a folder that can")
 
 
 def _with_late_choices(argv: Sequence[str], overrides: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
@@ -138,7 +139,8 @@ def build_trainer(cfg: DictConfig, *, callbacks: Sequence[Callback], logger: Log
             callbacks=list(callbacks),
             logger=logger if logger is not None else False,
             default_root_dir=run_dir,
-            enable_checkpointing=True,
+            # Without a callback of ours, Lightning would add its own and write into the current folder.
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,

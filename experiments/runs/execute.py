@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
@@ -46,6 +45,7 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
         RunFailed: the training diverged or one of its processes died; recorded as FAILED, with the reason.
     """
     assembly = assemble(cfg)
+    tracking_options(cfg).destination()
     identity = identify(cfg, assembly.datamodule.digest)
     run_dir = _directory(assembly, identity)
     finished = RunResult.read(run_dir)
@@ -73,7 +73,7 @@ def run_here(
     if not processes.is_first():
         outcome = train(assembly, run_dir, processes.Silence(), None, name=None)
         return _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
-    options = instantiate(assembly.cfg.tracking)
+    options = tracking_options(assembly.cfg)
     with _log_file(run_dir / LOG_FILE):
         # Whoever died without a word is marked so, and what it could not send goes along.
         dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
@@ -91,6 +91,16 @@ def run_here(
             raise
         result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
         return _end(tracker, options, result)
+
+
+def tracking_options(cfg: DictConfig) -> TrackingOptions:
+    """Return where and how the run is recorded.
+
+    Raises:
+        UserError: an address that cannot be, or a time out of range.
+    """
+    values = {key: value for key, value in record.plain(cfg)["tracking"].items() if key != "_target_"}
+    return TrackingOptions(**values)
 
 
 def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> RunResult:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def scalars(measures: NetworkMeasures) -> dict[str, float]:
     return {name: float(value) for name, value in measures.totals().items() if value is not None}
 
 
-def plain(cfg: DictConfig) -> dict[str, object]:
+def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain data."""
     content = OmegaConf.to_container(cfg, resolve=True)
     if not isinstance(content, dict):

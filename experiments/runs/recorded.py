@@ -63,5 +63,7 @@ def change(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
                 else [str(name) for name in changed]
             )
             raise UserError(f"{key}: unknown key; {nearest(key, siblings)}")
+        if isinstance(node[last], DictConfig):
+            raise UserError(f"{override}: a recorded run keeps its {key}; change one of its keys, such as {key}.…")
         OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.from_dotlist([override]), key), merge=False)
     return changed

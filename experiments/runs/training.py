@@ -74,6 +74,8 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
     resumed = checkpoints.last if checkpoints.last.exists() else None
     with stop.watching():
         trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
+        # Testing restores the state of the best epoch, its time so far included.
+        train_seconds = times.train_seconds
         began = time.perf_counter()
         trainer.test(
             assembly.module,
@@ -84,7 +86,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
         )
         stop.stop_if_asked()
     metrics = dict(assembly.module.last_errors)
-    metrics["time/train_seconds"] = times.train_seconds
+    metrics["time/train_seconds"] = train_seconds
     metrics["time/test_seconds"] = time.perf_counter() - began
     if checkpoints.best_epoch is not None and checkpoints.best_error is not None:
         metrics["best/epoch"] = float(checkpoints.best_epoch)
