@@ -185,10 +185,16 @@ def _traced(network: nn.Module, shape: tuple[int, int, int]) -> Trace | Refused:
     """Run the network forward without data; whatever it raises is a refusal of the input."""
     dtype = next((item.dtype for item in network.parameters() if item.is_floating_point()), torch.get_default_dtype())
     trace = Trace(network, torch.empty((1, *shape), device="meta", dtype=dtype))
+    # In deterministic mode torch spells upsampling out in other operators, whose windows have no rule.
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(mode=False)
     try:
         trace.run()
     except Exception as error:  # noqa: BLE001 - networks of users raise anything
         return refusal_of(error, trace)
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
     return trace
 
 

@@ -279,3 +279,14 @@ def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None
     assert np.asarray(sides.lines[1].get_ydata()).tolist() == [3, 7, 15, 19, 27]
     with pytest.raises(ValueError, match="no layer"):
         draw_receptive_fields(measure(nn.Sequential(nn.AdaptiveAvgPool2d(1)), (1, 8, 8)))
+
+
+def test_deterministic_mode_changes_nothing() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear"))
+    expected = measure(network, (1, 8, 8))
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        assert measure(network, (1, 8, 8)) == expected
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
