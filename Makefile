@@ -25,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## 5x5 against two 3x3 on handwritten digits: six runs, a table, a report (about 3 minutes)
+demo: setup ## 5x5 against two 3x3 on handwritten digits: six runs, a table, a report (about a minute)
 	$(BIN)/whydeep demo
 
 test: setup ## run the tests

@@ -75,8 +75,9 @@ class CIFAR10DataModule(ClassificationDataModule):
         missing = [name for name in files if not (folder / name).is_file()]
         if missing:
             raise DataError(
-                f"{folder}: {missing[0]} of {self.title} is not there (expected: {', '.join(files)}); "
-                "set datamodule.download=true to fetch it, or datamodule.root to the folder above"
+                f"root={self.root}: {folder.name}/{missing[0]} of {self.title} is not there "
+                f"(expected in {folder.name}/: {', '.join(files)}); set datamodule.download=true to fetch it, "
+                f"or datamodule.root to the folder that holds {folder.name}/"
             )
 
     def load(self) -> LabelledPictures:

@@ -77,8 +77,7 @@ class ImageFolderDataModule(ClassificationDataModule):
         """
         if not self.root.is_dir():
             raise DataError(
-                f"{self.root}: no such folder (expected: {self.root}/<class>/… or {self.root}/train/<class>/…); "
-                "set datamodule.root"
+                f"root={self.root}: no such folder (expected: {self.root}/<class>/… or {self.root}/train/<class>/…)"
             )
         parts = [name for name in ("train", "val", "test") if (self.root / name).is_dir()]
         if "train" not in parts:

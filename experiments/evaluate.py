@@ -19,6 +19,7 @@ from 0 to 1; without them they are computed from the training split.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,9 @@ def main(argv: Sequence[str]) -> int:
     if keys["run"] is not None and keys["key_map"] is not None:
         raise UserError(f"key_map={keys['key_map']}: goes with checkpoint=FILE; a run's own weights need no map")
 
+    if keys["json"] is not None:
+        _check_writable(Path(keys["json"]))
+
     subject, assembly = _open(keys, overrides)
     from experiments.runs.evaluation import evaluate  # noqa: PLC0415 - seconds that --help and mistakes save
 
@@ -77,7 +81,7 @@ def _open(keys: Mapping[str, str | None], overrides: list[str]) -> tuple[str, "A
     if keys["runs_dir"] is not None:
         overrides = [*overrides, f"runs_dir={keys['runs_dir']}"]
     assembly = assemble(compose(overrides))
-    load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"])
+    load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"], key="checkpoint")
     return str(keys["checkpoint"]), assembly
 
 
@@ -113,6 +117,13 @@ def _write(path: Path, subject: str, split: str, assembly: "Assembly", evaluatio
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"json={path}: cannot be written ({error.strerror})") from error
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that could not be written once everything is computed."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UserError(f"json={path}: cannot be written; it must be a file in a folder that exists")
 
 
 _FEW_CLASSES = 20

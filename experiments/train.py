@@ -72,7 +72,8 @@ def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
     try:
         result = execute(cfg, command=["whydeep", "train", *argv])
     except RunFailed as failed:
-        print(f"whydeep: run failed: {failed}", file=sys.stderr)
+        which = "" if failed.result is None else f" {failed.result.run_id or failed.result.name}"
+        print(f"whydeep: run{which} failed: {failed}", file=sys.stderr)
         return 1
     except RunKilled as killed:
         print(f"whydeep: {killed}; the same command continues the run", file=sys.stderr)

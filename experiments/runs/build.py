@@ -59,7 +59,12 @@ def assemble(cfg: DictConfig) -> Assembly:
     initialise(network, options.seed)
     if cfg.model.weights is not None:
         load_weights(
-            network, cfg.model.weights, key_map=cfg.model.key_map, architecture=cfg.choices.get("model"), new_head=True
+            network,
+            cfg.model.weights,
+            key_map=cfg.model.key_map,
+            key="model.weights",
+            architecture=cfg.choices.get("model"),
+            new_head=True,
         )
     module = build_module(cfg, network, spec.num_classes)
     _try_optimizer(cfg)
@@ -131,6 +136,9 @@ def build_trainer(cfg: DictConfig, *, callbacks: Sequence[Callback], logger: Log
     Raises:
         UserError: what Lightning refuses: an accelerator that is not there, an unknown precision …
     """
+    accelerator = cfg.trainer.accelerator
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        raise UserError(f"trainer.accelerator={accelerator}: this machine has none; trainer=cpu needs none")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = _make(

@@ -16,6 +16,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
+from experiments.runs.result import RunResult
+
 MONITOR = "val/top1_error"
 
 
@@ -30,7 +32,9 @@ class Recorder(Protocol):
 
 
 class RunKilled(Exception):  # noqa: N818 - it is an order, not an error
-    """The run was asked to stop; `signal_number` says how."""
+    """The run was asked to stop; `signal_number` says how, `result` what is recorded of it."""
+
+    result: RunResult | None = None
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
@@ -38,7 +42,11 @@ class RunKilled(Exception):  # noqa: N818 - it is an order, not an error
 
 
 class RunFailed(RuntimeError):  # noqa: N818 - the state of a run
-    """The training went wrong in itself: the loss is no number any more."""
+    """The run could not go on; `result` is what is recorded of it."""
+
+    def __init__(self, reason: str, result: RunResult | None = None) -> None:
+        super().__init__(reason)
+        self.result = result
 
 
 class StepLosses(Callback):

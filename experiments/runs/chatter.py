@@ -13,6 +13,7 @@ def quiet() -> None:
     for name in (
         "pytorch_lightning.utilities.rank_zero",
         "pytorch_lightning.trainer.connectors.checkpoint_connector",
+        "pytorch_lightning.trainer.connectors.signal_connector",
         "alembic",
         "mlflow",
     ):

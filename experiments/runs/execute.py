@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from datamodules.errors import DataError
 from experiments.errors import UserError
 from experiments.runs import processes, record
 from experiments.runs.build import Assembly, assemble
@@ -42,7 +43,8 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
     Raises:
         UserError: what is asked cannot be; nothing was recorded.
         RunKilled: Ctrl-C or SIGTERM; the same configuration continues it.
-        RunFailed: the training diverged or one of its processes died; recorded as FAILED, with the reason.
+        RunFailed: the training diverged, one of its processes died, or anything else went wrong in it; recorded as
+            FAILED, with the reason.
     """
     assembly = assemble(cfg)
     tracking_options(cfg).destination()
@@ -58,12 +60,10 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
         if result is None:
             raise RunFailed("the processes ended without a result")
         return result
-    return run_here(run_dir, assembly, identity, progress=progress, command=command)
+    return run_here(run_dir, assembly, identity, progress=progress)
 
 
-def run_here(
-    run_dir: Path, assembly: Assembly, identity: Identity, *, progress: bool, command: Sequence[str] = ()
-) -> RunResult:
+def run_here(run_dir: Path, assembly: Assembly, identity: Identity, *, progress: bool) -> RunResult:
     """Train and record in this process, as one of the run's processes; only the first records.
 
     Raises:
@@ -79,15 +79,21 @@ def run_here(
         dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
         tracker = open_run(run_dir, options, name=name, tags={}, leftovers=dead)
         try:
-            record.start(tracker, run_dir, assembly, identity, collect(command))
+            record.start(tracker, run_dir, assembly, identity)
             outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=name if progress else None)
             record.finish(tracker, run_dir, assembly, outcome)
         except BaseException as error:
             status: Status = "KILLED" if isinstance(error, RunKilled | KeyboardInterrupt) else "FAILED"
             reason = _reason(error)
-            logging.getLogger(__name__).debug("%s", traceback.format_exc())
-            result = _result(run_dir, assembly, identity, status, reason=reason)
-            _end(tracker, options, result)
+            if not isinstance(error, _SAID):
+                with (run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
+                    log.write(traceback.format_exc())
+                reason += f" (log: {run_dir / LOG_FILE})"
+            result = _end(tracker, options, _result(run_dir, assembly, identity, status, reason=reason))
+            if isinstance(error, RunFailed | RunKilled):
+                error.result = result
+            elif isinstance(error, Exception) and not isinstance(error, UserError):
+                raise RunFailed(reason, result) from error
             raise
         result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
         return _end(tracker, options, result)
@@ -159,8 +165,12 @@ def _result(
     )
 
 
+# Exceptions whose text was made to be read; where the others come from is kept in the run's log.
+_SAID = (RunKilled, RunFailed, UserError, DataError, KeyboardInterrupt)
+
+
 def _reason(error: BaseException) -> str:
-    if isinstance(error, RunKilled | RunFailed | UserError):
+    if isinstance(error, _SAID) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}".strip()
 

@@ -22,6 +22,8 @@ from experiments.tracking.tracker import RunTracker
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
+DIFF_FILE = "uncommitted.diff"
+PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
 
@@ -37,7 +39,7 @@ def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenan
             **asdict(identity),
             "code_files": code_digests(code_files(assembly.cfg).items()),
         },
-        "provenance.json": provenance.as_dict(),
+        PROVENANCE_FILE: provenance.as_dict(),
         "measures.json": assembly.measures.as_dict(),
         DATA_FILE: {
             "spec": asdict(datamodule.spec),
@@ -50,11 +52,15 @@ def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenan
     for name, content in files.items():
         (run_dir / name).write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
     if provenance.diff:
-        (run_dir / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
+        (run_dir / DIFF_FILE).write_text(provenance.diff, encoding="utf-8")
+    else:
+        # A run that is continued may have begun among changes that are committed now.
+        (run_dir / DIFF_FILE).unlink(missing_ok=True)
 
 
-def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance) -> None:
-    """Record what is known before training: parameters, measures, data, configuration, provenance, a contact sheet."""
+def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity) -> None:
+    """Record what is known before training: what `write_inputs` wrote, measures, data, a contact sheet."""
+    commit = json.loads((run_dir / PROVENANCE_FILE).read_text(encoding="utf-8"))["commit"]
     datamodule = assembly.datamodule
     channels, height, width = assembly.input_shape
     tracker.params(
@@ -68,8 +74,8 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
     tracker.tags(
         {
             "whydeep.identity": identity.digest,
-            "whydeep.commit": provenance.commit or "none",
-            "whydeep.uncommitted": str(bool(provenance.diff)).lower(),
+            "whydeep.commit": commit or "none",
+            "whydeep.uncommitted": str((run_dir / DIFF_FILE).exists()).lower(),
             "whydeep.data": identity.data,
             "whydeep.code": identity.code,
             "whydeep.seed": str(assembly.options.seed),
@@ -86,7 +92,7 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
             source=str(assembly.cfg.datamodule._target_),
             profile={"samples": len(getattr(datamodule.split, context)), "split": datamodule.split.digest},
         )
-    for file in (CONFIG_FILE, "identity.json", "provenance.json", "measures.json", DATA_FILE, "uncommitted.diff"):
+    for file in (CONFIG_FILE, "identity.json", PROVENANCE_FILE, "measures.json", DATA_FILE, DIFF_FILE):
         if (run_dir / file).exists():
             tracker.artifact(run_dir / file)
     some = [int(index) for index in datamodule.split.train[:SHEET_SIZE]]

@@ -179,7 +179,8 @@ def _check_type(key: str, value: object, hint: Any) -> None:  # noqa: ANN401 - a
 
 def _allowed(hint: Any, reason: str) -> str:  # noqa: ANN401 - a type hint has no type
     name = hint.__name__ if inspect.isclass(hint) else str(hint)
-    for noise in ("typing.", "collections.abc.", "pytorch_lightning.", "torch."):
+    # A configuration holds no tensors, whatever else torch's own classes take.
+    for noise in ("typing.", "collections.abc.", "pytorch_lightning.", "torch.", " | Tensor", "Tensor | "):
         name = name.replace(noise, "")
     return f"must be {name}" if len(name) <= 80 else reason  # noqa: PLR2004 - one readable line
 

@@ -21,7 +21,13 @@ _TORCHVISION = "torchvision:"
 
 
 def load_weights(
-    network: nn.Module, source: str, *, key_map: str | None, architecture: str | None = None, new_head: bool = False
+    network: nn.Module,
+    source: str,
+    *,
+    key_map: str | None,
+    key: str | None = None,
+    architecture: str | None = None,
+    new_head: bool = False,
 ) -> None:
     """Copy weights into `network`.
 
@@ -30,30 +36,37 @@ def load_weights(
         source: a checkpoint file (of torch, of Lightning, of a run), or `torchvision:NAME` for published weights.
         key_map: `None` takes the names as they are, less the prefixes of wrappers; `auto` pairs the tensors by order
             and shape; else a YAML file `{pattern: replacement}` of regular expressions, applied in order.
+        key: the key that `source` is the value of; errors name it.
         architecture: torchvision's name of the network, for `torchvision:NAME`.
         new_head: a last layer for another number of classes keeps its initial weights instead of being an error.
 
     Raises:
         UserError: no such file, not loadable without running code from it, or tensors that do not fit.
     """
-    tensors = _torchvision(source, architecture) if source.startswith(_TORCHVISION) else _read(Path(source))
+    named = source if key is None else f"{key}={source}"
+    tensors = (
+        _torchvision(source, architecture, named) if source.startswith(_TORCHVISION) else _read(Path(source), named)
+    )
     own = network.state_dict()
-    tensors = _by_order(tensors, own, source) if key_map == "auto" else _renamed(tensors, own, key_map)
+    tensors = _by_order(tensors, own, named) if key_map == "auto" else _renamed(tensors, own, key_map)
     if new_head:
         tensors = _without_other_head(tensors, own)
-    _check(tensors, own, source, new_head=new_head)
+    _check(tensors, own, named, new_head=new_head)
     network.load_state_dict({**own, **tensors})
     _LOG.info("weights: copied %d of %d tensors from %s", len(tensors), len(own), source)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, named: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint file")
+        raise UserError(f"{named}: no such checkpoint file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)[:160]
-        raise UserError(f"{path}: not a checkpoint that holds tensors alone ({reason})") from error
+        # What torch.load raises of a file that is none of its own is of any class, and long.
+        raise UserError(
+            f"{named}: not a checkpoint of torch, or one that holds more than tensors and plain values, which could "
+            "run code; save the state dict alone"
+        ) from error
     while isinstance(content, Mapping):
         inner = next((content[name] for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
@@ -61,24 +74,24 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = inner
     tensors = {str(name): value for name, value in content.items()} if isinstance(content, Mapping) else {}
     if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise UserError(f"{path}: holds no state dict; expected names with tensors, at the top or under {_CONTAINERS}")
+        raise UserError(f"{named}: holds no state dict; expected names with tensors, at the top or under {_CONTAINERS}")
     return tensors
 
 
-def _torchvision(source: str, architecture: str | None) -> dict[str, Tensor]:
+def _torchvision(source: str, architecture: str | None, named: str) -> dict[str, Tensor]:
     from torchvision import models  # noqa: PLC0415 - two seconds that only this source needs
 
     name = source.removeprefix(_TORCHVISION)
     try:
         published = models.get_model_weights(str(architecture))
     except ValueError as error:
-        raise UserError(f"model.weights={source}: torchvision publishes none for '{architecture}'") from error
+        raise UserError(f"{named}: torchvision publishes none for '{architecture}'") from error
     if name not in published.__members__:
-        raise UserError(f"model.weights={source}: unknown; {nearest(name, published.__members__)}")
+        raise UserError(f"{named}: unknown; {nearest(name, published.__members__)}")
     try:
         return dict(published[name].get_state_dict(progress=True, check_hash=True))
     except OSError as error:
-        raise UserError(f"model.weights={source}: cannot be fetched ({error}); give a file instead") from error
+        raise UserError(f"{named}: cannot be fetched ({error}); give a file instead") from error
 
 
 def _renamed(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], key_map: str | None) -> dict[str, Tensor]:
@@ -107,7 +120,7 @@ def _rules(path: Path) -> list[tuple[re.Pattern[str], str]]:
         raise UserError(f"key_map={path}: not readable ({str(error).splitlines()[0]})") from error
 
 
-def _by_order(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+def _by_order(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], named: str) -> dict[str, Tensor]:
     """Pair the tensors in the order in which both networks define them; counters of batch norm may be missing."""
 
     def counted(names: Mapping[str, Tensor]) -> list[str]:
@@ -116,12 +129,12 @@ def _by_order(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], source: 
     theirs, ours = counted(tensors), counted(own)
     if len(theirs) != len(ours):
         raise UserError(
-            f"{source}: has {len(theirs)} tensors, the network {len(ours)}; key_map=auto pairs them one by one"
+            f"{named}: has {len(theirs)} tensors, the network {len(ours)}; key_map=auto pairs them one by one"
         )
     for their, our in zip(theirs, ours, strict=True):
         if tensors[their].shape != own[our].shape:
             raise UserError(
-                f"{source}: '{their}' {tuple(tensors[their].shape)} stands where the network has "
+                f"{named}: '{their}' {tuple(tensors[their].shape)} stands where the network has "
                 f"'{our}' {tuple(own[our].shape)}; give a key_map file"
             )
     return {our: tensors[their] for their, our in zip(theirs, ours, strict=True)}
@@ -141,27 +154,27 @@ def _without_other_head(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]
     return kept
 
 
-def _check(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str, *, new_head: bool) -> None:
+def _check(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], named: str, *, new_head: bool) -> None:
     stem = next(name for name, tensor in own.items() if tensor.dim() > 1)
     for name, tensor in tensors.items():
         if name not in own:
             raise UserError(
-                f"{source}: '{name}' is not in the network; {_similar(name, own)}; or map names with key_map"
+                f"{named}: '{name}' is not in the network; {_similar(name, own)}; or map names with key_map"
             )
         if tensor.shape == own[name].shape:
             continue
         theirs, ours = tuple(tensor.shape), tuple(own[name].shape)
         if name == stem and theirs[0] == ours[0] and theirs[2:] == ours[2:]:
             raise UserError(
-                f"{source}: was trained on pictures of {theirs[1]} channels, these have {ours[1]} ('{name}' {theirs})"
+                f"{named}: was trained on pictures of {theirs[1]} channels, these have {ours[1]} ('{name}' {theirs})"
             )
-        raise UserError(f"{source}: '{name}' is {theirs}, the network's is {ours}")
+        raise UserError(f"{named}: '{name}' is {theirs}, the network's is {ours}")
     optional = ("num_batches_tracked",)
     missing = [name for name in own if name not in tensors and not name.endswith(optional)]
     missing = [name for name in missing if not (new_head and _is_head(name, own))]
     if missing:
         raise UserError(
-            f"{source}: lacks '{missing[0]}' ({len(missing)} tensors of the network are missing); see key_map"
+            f"{named}: lacks '{missing[0]}' ({len(missing)} tensors of the network are missing); see key_map"
         )
 
 

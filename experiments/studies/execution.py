@@ -8,7 +8,7 @@ from experiments.errors import UserError
 from experiments.runs.execute import RunFailed, RunKilled
 from experiments.runs.result import RunResult
 from experiments.studies import wording
-from experiments.studies.comparison import Replicate, ReplicateStatus
+from experiments.studies.comparison import Replicate
 from experiments.studies.plan import PlannedRun
 
 Execute = Callable[[PlannedRun], RunResult]
@@ -39,13 +39,18 @@ def run_all(
             reason = str(killed) or "stopped"
             say(f"{head}: {reason}; the same command continues it")
             signal_number = killed.signal_number if isinstance(killed, RunKilled) else signal.SIGINT
-            replicates.append(_without(run, "KILLED", reason))
-            replicates += [_without(rest, "NOT RUN", "stopped before its turn") for rest in planned[number:]]
+            recorded = killed.result if isinstance(killed, RunKilled) else None
+            replicates.append(Replicate(run.arm, run.seed, "KILLED", recorded, reason, tuple(run.command)))
+            replicates += [
+                Replicate(rest.arm, rest.seed, "NOT RUN", None, "stopped before its turn", tuple(rest.command))
+                for rest in planned[number:]
+            ]
             return replicates, signal_number
         except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
             reason = _reason(error)
-            say(f"{head}: failed: {reason}")
-            replicates.append(_without(run, "FAILED", reason))
+            recorded = error.result if isinstance(error, RunFailed) else None
+            say(f"{head}: failed: {reason}{'' if recorded is None else f', run {_label(recorded)}'}")
+            replicates.append(Replicate(run.arm, run.seed, "FAILED", recorded, reason, tuple(run.command)))
             continue
         say(f"{head}: {_told(result, metric, time.perf_counter() - began)}")
         replicates.append(Replicate(run.arm, run.seed, result.status, result, result.reason, tuple(run.command)))
@@ -60,12 +65,12 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _without(run: PlannedRun, status: ReplicateStatus, reason: str) -> Replicate:
-    return Replicate(run.arm, run.seed, status, None, reason, tuple(run.command))
+def _label(result: RunResult) -> str:
+    return result.run_id or result.run_dir.name
 
 
 def _told(result: RunResult, metric: str, seconds: float) -> str:
     value = result.metrics.get(metric)
     number = "not recorded" if value is None else f"{value:.2f} {wording.metric_unit(metric)}".strip()
     how = "finished before" if result.skipped else f"{seconds:.1f} s"
-    return f"{wording.metric_name(metric)} {number}, {how}, run {result.run_id or result.run_dir.name}"
+    return f"{wording.metric_name(metric)} {number}, {how}, run {_label(result)}"

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
@@ -40,6 +42,8 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     for key, override in zip(given, overrides, strict=True):
         if key in decided:
             raise UserError(f"{override}: the arms differ in '{key}' (see {decided[key]}); give what all arms share")
+        if _is_sweep(override):
+            raise UserError(f"{override}: several values; a study takes one for all arms, or a list as [a,b]")
         if key == "seed":
             raise UserError(f"{override}: a study sets the seed of each run; give seeds=N or seeds=[{override[5:]}]")
     common = [override for override in study.overrides if override_key(override) not in given]
@@ -50,6 +54,13 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
             runs.append(PlannedRun(name, seed, chosen, compose(chosen)))
     _refuse_twins(runs[: len(study.arms)])
     return runs
+
+
+def _is_sweep(override: str) -> bool:
+    try:
+        return OverridesParser.create().parse_override(override).is_sweep_override()
+    except HydraException:
+        return False  # what cannot be read is said when it is composed
 
 
 def _refuse_twins(runs: Sequence[PlannedRun]) -> None:

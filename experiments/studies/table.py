@@ -37,7 +37,9 @@ def print_comparison(console: Console, question: str, comparison: Comparison) ->
     console.print(table)
     for arm in comparison.arms:
         for replicate in arm.missing:
-            line = f"{arm.name} seed {replicate.seed} {replicate.status.lower()}: {replicate.reason}"
+            result = replicate.result
+            which = "" if result is None else f" (run {result.run_id or result.name})"
+            line = f"{arm.name} seed {replicate.seed} {replicate.status.lower()}{which}: {replicate.reason}"
             console.print(Text(line, style="bold"))
     for contrast in comparison.contrasts:
         console.print(Text(f"{wording.contrast_numbers(contrast, comparison.metric)}."))

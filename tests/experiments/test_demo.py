@@ -77,7 +77,8 @@ def test_failing_runs_leave_the_others_to_be_tried_and_the_exit_code_says_so(
     assert told.err.count(": failed: ") == 2
     assert "0 of 1" in told.out
     assert "Undecided" in told.out
-    assert told.out.count("seed 7 failed: ") == 2
+    assert told.out.count("seed 7 failed (run conv5x5-digits-none-seed7-") == 1
+    assert told.out.count("seed 7 failed (run two_conv3x3-digits-none-seed7-") == 1
     assert "failed" in (tmp_path / "runs" / "demo" / "report.html").read_text(encoding="utf-8")
 
 
@@ -95,6 +96,7 @@ def test_what_cannot_be_built_is_a_mistake_before_anything_runs(
     [
         (["trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),
         (["model=vgg11"], "the arms differ in 'model'"),
+        (["optimizer.lr=1,2"], "optimizer.lr=1,2: several values; a study takes one for all arms"),
         (["seeds=0"], "seeds=0: must be a number from 1"),
         (["seeds=few"], "seeds=few: must be a number of seeds, or a list such as [0,4]"),
         (["--fast"], "--fast: unknown flag"),

@@ -1,6 +1,7 @@
 """`whydeep evaluate` and `whydeep predict`: of recorded runs and of weights from elsewhere, with real processes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,12 +67,29 @@ def test_a_picture_is_classified_without_the_data_set(whydeep: Whydeep, run_dir:
         assert min(answer.size) > 100
 
 
+def test_a_recorded_run_keeps_its_options_and_says_when_its_checkpoint_is_broken(
+    whydeep: Whydeep, run_dir: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "runs" / run_dir.name
+    shutil.copytree(run_dir, copied)
+    other = whydeep("evaluate", f"run={run_dir.name}", "datamodule=cifar10")
+    assert other.returncode == 2
+    assert "datamodule=cifar10: a recorded run keeps its datamodule" in other.stderr
+    (copied / "checkpoints" / "best.ckpt").write_bytes(b"half a file")
+    broken = whydeep("evaluate", f"run={run_dir.name}")
+    assert broken.returncode == 2
+    assert "best.ckpt: not a checkpoint of torch" in broken.stderr
+    assert broken.stderr.strip().count("\n") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["evaluate"], "needs one of run=RUN_ID and checkpoint=FILE"),
         (["evaluate", "run=nothing-like-it"], "nothing-like-it"),
         (["evaluate", "checkpoint=none.pt", *TOY], "none.pt: no such checkpoint file"),
+        (["evaluate", "checkpoint=junk.pt", *TOY], "checkpoint=junk.pt: not a checkpoint of torch"),
+        (["evaluate", "checkpoint=junk.pt", *TOY, "json=nowhere/a.json"], "json=nowhere/a.json: cannot be written"),
         (["evaluate", "run=x", "split=training"], "split=training"),
         (["predict", "run=x"], "needs at least one picture file"),
         (["predict", "run=x", "none.png"], "none.png: no such file"),
@@ -79,7 +97,8 @@ def test_a_picture_is_classified_without_the_data_set(whydeep: Whydeep, run_dir:
         (["evaluat", "run=x"], "did you mean 'evaluate'"),
     ],
 )
-def test_a_mistake_is_one_line(whydeep: Whydeep, arguments: list[str], message: str) -> None:
+def test_a_mistake_is_one_line(whydeep: Whydeep, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "junk.pt").write_bytes(b"no weights")
     process = whydeep(*arguments)
     assert process.returncode == 2
     assert message in process.stderr

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.experiments.conftest import TOY, Whydeep, environment
 
@@ -206,9 +208,15 @@ def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> 
         (["trainer.max_epoch=2"], "did you mean 'trainer.max_epochs'"),
         (["model=vgg11", "datamodule.image_size=8"], "needs at least 32x32 pixels"),
         (["model.top_k=[1,10]"], "top-10 error of 10 classes"),
-        (["datamodule=cifar10"], "datamodule.download=true"),
+        (["datamodule=cifar10"], "datamodule.root=data: cifar-10-batches-py/data_batch_1 of CIFAR-10 is not there"),
+        (["datamodule=image_folder", "datamodule.root=nowhere"], "datamodule.root=nowhere: no such folder"),
         (["optimizer.lr=-1"], "optimizer"),
+        (["optimizer.lr=abc"], "optimizer.lr='abc': must be float\n"),
+        (["optimizer.lr=1,2"], "optimizer.lr=1,2: several values; add -m"),
         (["trainer.accelerator=gpuu"], "trainer"),
+        (["--multirunn"], "--multirunn: unknown flag"),
+        (["runs_dir=file.txt"], "is a file; it must be a folder that can be written to"),
+        (["tracking.uri=foo://x"], "tracking.uri=foo://x: no such kind of store"),
         (["datamodule.batch_size=0"], "datamodule.batch_size=0"),
         (["-m", "model=conv5x5,resnt20"], "did you mean 'resnet20'"),
     ],
@@ -216,9 +224,41 @@ def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> 
 def test_a_mistake_is_one_line_and_nothing_is_recorded(
     whydeep: Whydeep, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
+    (tmp_path / "file.txt").touch()
     process = whydeep("train", *arguments)
     assert process.returncode == 2
     assert message in process.stderr
     assert process.stderr.strip().count("\n") == 0
     assert "Traceback" not in process.stderr
-    assert run_dirs(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_names_what_needs_none(whydeep: Whydeep) -> None:
+    process = whydeep("train", "trainer=gpu")
+    assert process.returncode == 2
+    assert "trainer.accelerator=gpu: this machine has none; trainer=cpu needs none" in process.stderr
+
+
+def test_a_picture_that_breaks_in_mid_run_ends_it_with_its_name(whydeep: Whydeep, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("cats", "dogs"):
+            folder = tmp_path / "pets" / part / name
+            folder.mkdir(parents=True)
+            for number in range(10):
+                pixels = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    broken = tmp_path / "pets" / "test" / "dogs" / "4.png"
+    content = bytearray(broken.read_bytes())
+    content[60:80] = bytes(20)  # its ends, which are looked at before training, stay whole
+    broken.write_bytes(content)
+    process = whydeep(
+        "train", *TOY, "datamodule=image_folder", "datamodule.root=pets", "model.top_k=[1]", "datamodule.batch_size=4"
+    )
+    assert process.returncode == 1, process.stderr
+    assert "4.png" in process.stderr
+    assert "Traceback" not in process.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    assert result(run_dir)["status"] == "FAILED"
+    assert recorded(tmp_path, str(result(run_dir)["run_id"])).info.status == "FAILED"

@@ -110,7 +110,7 @@ class Trap:
 
 
 def test_code_in_a_checkpoint_is_never_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="not a checkpoint that holds tensors alone"):
+    with pytest.raises(UserError, match="not a checkpoint of torch, or one that holds more than tensors"):
         load_weights(network(), saved(tmp_path, {"state_dict": Trap()}), key_map=None)
     assert "ran" not in capsys.readouterr().out
 

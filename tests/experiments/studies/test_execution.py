@@ -54,6 +54,14 @@ def test_a_failed_run_keeps_its_reason_and_the_others_go_on() -> None:
     assert "failed: the loss became nan at step 3" in told[1]
 
 
+def test_a_failed_run_is_found_by_what_is_recorded_of_it() -> None:
+    told: list[str] = []
+    broken = raising(RunFailed("the loss became nan", result(PLANNED[1])), at=1)
+    replicates, _ = run_all(PLANNED, broken, METRIC, told.append)
+    assert replicates[1].label == "1234"
+    assert told[1] == "[2/4] b seed 0: failed: the loss became nan, run 1234"
+
+
 def test_any_exception_is_a_failed_run() -> None:
     for error, reason in ((MemoryError(), "MemoryError"), (KeyError("k"), "KeyError: 'k'")):
         replicates, _ = run_all(PLANNED, raising(error, at=0), METRIC, lambda _: None)
