@@ -102,7 +102,7 @@ def test_the_gpu_trainer_trains() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"^trainer: "):
+    with pytest.raises(UserError, match=r"^trainer.accelerator=gpu: this machine has none"):
         assemble(compose([*SMALL, "trainer=gpu"]))
 
 
