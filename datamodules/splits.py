@@ -74,12 +74,12 @@ def stratified_split(
         train, val = _carve(labels, train, val_fraction, ("val", seed), class_names)
     if few_samples is not None:
         groups = _shuffled_by_class(labels, train, ("few", seed), len(class_names))
-        for name, members in zip(class_names, groups, strict=True):
-            if len(members) < few_samples:
-                raise DataError(
-                    f"few_samples={few_samples}: class {name!r} has {len(members)} training samples; "
-                    f"at most {min(map(len, groups))} can be asked of every class"
-                )
+        name, members = min(zip(class_names, groups, strict=True), key=lambda group: len(group[1]))
+        if len(members) < few_samples:
+            raise DataError(
+                f"few_samples={few_samples}: class {name!r} has {len(members)} training samples; "
+                f"at most {len(members)} can be asked of every class"
+            )
         train = np.sort(np.concatenate([members[:few_samples] for members in groups]))
     return Split(train=train, val=val, test=test)
 

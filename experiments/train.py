@@ -85,7 +85,8 @@ def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
         if name.startswith("test/top")
     )
     state = "finished before (rerun=true runs it again)" if result.skipped else "finished"
-    print(f"{result.name}: {state}\n  test: {errors}\n  run id: {result.run_id}\n  directory: {result.run_dir}")
+    run_id = result.run_id or "none before the tracking store answers; whydeep sync asks again"
+    print(f"{result.name}: {state}\n  test: {errors}\n  run id: {run_id}\n  directory: {result.run_dir}")
     return 0
 
 

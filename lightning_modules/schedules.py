@@ -55,9 +55,11 @@ def step(
     """Multiply the rate by `gamma` at each milestone, a fraction of the training (He et al. 2016, section 4.2).
 
     Raises:
-        ValueError: `warmup` is not in [0, 1), or a milestone is not strictly between 0 and 1.
+        ValueError: `warmup` is not in [0, 1), a milestone is not strictly between 0 and 1, or `gamma` is not positive.
     """
     _check_warmup(warmup)
+    if not 0 < gamma < math.inf:
+        raise ValueError(f"gamma={gamma}: must be a factor above 0")
     if not all(0 < milestone < 1 for milestone in milestones):
         raise ValueError(f"milestones={list(milestones)}: each must be a fraction of the training, between 0 and 1")
 

@@ -52,6 +52,8 @@ class RunFailed(RuntimeError):  # noqa: N818 - the state of a run
 class StepLosses(Callback):
     """Records the loss of every training step, off the hot path: read from the device every 50 steps.
 
+    The last step of an epoch shows in the validation loss only, which is looked at too.
+
     Raises:
         RunFailed: a loss is not finite.
     """
@@ -76,8 +78,11 @@ class StepLosses(Callback):
             self.record()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Record what waits."""
+        """Record what waits, and look at the loss of the validation that has just been."""
         self.record()
+        loss = float(trainer.callback_metrics.get("val/loss", 0.0))
+        if not math.isfinite(loss):
+            raise _diverged("validation loss", loss, f"after epoch {trainer.current_epoch + 1}")
 
     def record(self) -> None:
         """Read the waiting losses from the device and record them."""
@@ -89,7 +94,11 @@ class StepLosses(Callback):
         for step, loss in zip(steps, losses, strict=True):
             self._recorder.metrics({"train/step_loss": loss}, step=step)
             if not math.isfinite(loss):
-                raise RunFailed(f"the loss became {loss} at step {step}; a lower optimizer.lr or a warm-up may help")
+                raise _diverged("loss", loss, f"at step {step}")
+
+
+def _diverged(what: str, value: float, when: str) -> RunFailed:
+    return RunFailed(f"the {what} became {value} {when}; a lower optimizer.lr or a warm-up may help")
 
 
 class Checkpoints(Checkpoint):

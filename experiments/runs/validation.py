@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import math
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -204,6 +205,9 @@ def _check_ranges(cfg: DictConfig) -> None:
         raise UserError(f"trainer.max_epochs={epochs}: must be at least 1 (or set trainer.max_steps)")
     if epochs is not None and epochs < 1 and epochs != -1:
         raise UserError(f"trainer.max_epochs={epochs}: must be at least 1, or -1 with trainer.max_steps")
+    rate = cfg.optimizer.get("lr")
+    if isinstance(rate, int | float) and not 0 <= rate < math.inf:
+        raise UserError(f"optimizer.lr={rate}: must be a number from 0")
 
 
 def _root_error(error: pydantic.ValidationError) -> str:

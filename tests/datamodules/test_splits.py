@@ -68,6 +68,12 @@ def test_too_many_few_samples_name_class_and_limit(labels: np.ndarray) -> None:
         split(labels, few_samples=33)
 
 
+def test_too_many_few_samples_name_the_smallest_class() -> None:
+    labels = np.repeat([0, 1, 2], [30, 10, 20])
+    with pytest.raises(DataError, match=rf"class {NAMES[1]!r} has 6 training samples; at most 6"):
+        split(labels, few_samples=50)
+
+
 def test_parts_of_the_data_set_are_kept_whatever_the_seed(labels: np.ndarray) -> None:
     test = np.arange(300, 350)
     for seed in (0, 1):

@@ -183,6 +183,15 @@ def test_a_diverging_run_fails_with_its_reason(whydeep: Whydeep, tmp_path: Path)
     assert "the loss became" in run.data.tags["whydeep.reason"]
 
 
+def test_a_run_that_diverges_in_its_only_step_fails_too(whydeep: Whydeep, tmp_path: Path) -> None:
+    process = whydeep("train", *TOY, "optimizer.lr=1e30", "scheduler=constant", "trainer.max_steps=1")
+    assert process.returncode == 1
+    assert "the validation loss became" in process.stderr
+    assert "Traceback" not in process.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    assert recorded(tmp_path, str(result(run_dir)["run_id"])).info.status == "FAILED"
+
+
 def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> None:
     shared = (*TOY, "trainer.precision=64-true", "datamodule.batch_size=64")
     one = whydeep("train", *shared)

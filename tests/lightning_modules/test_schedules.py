@@ -53,3 +53,10 @@ def test_a_milestone_beyond_the_training_is_refused() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match="milestones="):
         schedules.step(optimizer, total_steps=10, milestones=[30.0])
+
+
+@pytest.mark.parametrize("gamma", [-1.0, 0.0, math.inf, math.nan])
+def test_a_factor_that_is_not_positive_is_refused(gamma: float) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match=f"gamma={gamma}"):
+        schedules.step(optimizer, total_steps=10, gamma=gamma)
