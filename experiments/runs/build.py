@@ -20,7 +20,7 @@ from datamodules.classification import ClassificationDataModule
 from experiments.errors import UserError
 from experiments.measures.network import NetworkMeasures, measure
 from experiments.runs.options import RunOptions
-from experiments.runs.validation import validate
+from experiments.runs.validation import BUILDER_KEYS, validate
 from experiments.runs.weights import load_weights
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.initialisation import initialise
@@ -112,7 +112,7 @@ def build_module(cfg: DictConfig, network: nn.Module, num_classes: int) -> Class
     Raises:
         UserError: an impossible setting, such as the top-5 error of three classes.
     """
-    node = OmegaConf.create({name: value for name, value in cfg.model.items() if name not in _NOT_THE_TASKS})
+    node = OmegaConf.create({name: value for name, value in cfg.model.items() if name not in BUILDER_KEYS["model"]})
     module = _make(
         "model",
         node,
@@ -125,9 +125,6 @@ def build_module(cfg: DictConfig, network: nn.Module, num_classes: int) -> Class
     if not isinstance(module, ClassificationModule):
         raise UserError(f"model._target_={cfg.model._target_}: is no ClassificationModule")
     return module
-
-
-_NOT_THE_TASKS = frozenset({"network", "weights", "key_map"})
 
 
 def build_trainer(cfg: DictConfig, *, callbacks: Sequence[Callback], logger: Logger | None, run_dir: str) -> Trainer:

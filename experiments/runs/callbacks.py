@@ -52,7 +52,8 @@ class RunFailed(RuntimeError):  # noqa: N818 - the state of a run
 class StepLosses(Callback):
     """Records the loss of every training step, off the hot path: read from the device every 50 steps.
 
-    The last step of an epoch shows in the validation loss only, which is looked at too.
+    The last step of an epoch shows in the validation loss only, that of a training which ends within an epoch in the
+    test loss only: both are looked at too.
 
     Raises:
         RunFailed: a loss is not finite.
@@ -80,9 +81,16 @@ class StepLosses(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Record what waits, and look at the loss of the validation that has just been."""
         self.record()
-        loss = float(trainer.callback_metrics.get("val/loss", 0.0))
+        self._look_at(trainer, "val/loss", f"validation loss became {{}} after epoch {trainer.current_epoch + 1}")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Look at the loss of the test that has just been."""
+        self._look_at(trainer, "test/loss", "test loss is {}")
+
+    def _look_at(self, trainer: Trainer, metric: str, sentence: str) -> None:
+        loss = float(trainer.callback_metrics.get(metric, 0.0))
         if not math.isfinite(loss):
-            raise _diverged("validation loss", loss, f"after epoch {trainer.current_epoch + 1}")
+            raise _diverged(sentence.format(loss))
 
     def record(self) -> None:
         """Read the waiting losses from the device and record them."""
@@ -94,11 +102,11 @@ class StepLosses(Callback):
         for step, loss in zip(steps, losses, strict=True):
             self._recorder.metrics({"train/step_loss": loss}, step=step)
             if not math.isfinite(loss):
-                raise _diverged("loss", loss, f"at step {step}")
+                raise _diverged(f"loss became {loss} at step {step}")
 
 
-def _diverged(what: str, value: float, when: str) -> RunFailed:
-    return RunFailed(f"the {what} became {value} {when}; a lower optimizer.lr or a warm-up may help")
+def _diverged(what: str) -> RunFailed:
+    return RunFailed(f"the {what}; a lower optimizer.lr or a warm-up may help")
 
 
 class Checkpoints(Checkpoint):

@@ -27,7 +27,7 @@ INJECTED: dict[str, frozenset[str]] = {
     "trainer": frozenset(),
 }
 # Keys of a component that the builder reads itself.
-BUILDER_KEYS: dict[str, frozenset[str]] = {"model": frozenset({"network", "weights", "key_map"})}
+BUILDER_KEYS: dict[str, frozenset[str]] = {"model": frozenset({"network", "weights", "key_map", "suggested_lr"})}
 # What a run decides itself; to set it would break the record.
 RESERVED = {
     "trainer": frozenset({"logger", "callbacks", "enable_checkpointing", "default_root_dir", "use_distributed_sampler"})

@@ -183,10 +183,18 @@ def test_a_diverging_run_fails_with_its_reason(whydeep: Whydeep, tmp_path: Path)
     assert "the loss became" in run.data.tags["whydeep.reason"]
 
 
-def test_a_run_that_diverges_in_its_only_step_fails_too(whydeep: Whydeep, tmp_path: Path) -> None:
-    process = whydeep("train", *TOY, "optimizer.lr=1e30", "scheduler=constant", "trainer.max_steps=1")
+@pytest.mark.parametrize(
+    ("batch_size", "loss"),
+    [(4096, "the validation loss became nan after epoch 1"), (64, "the test loss is nan")],
+    ids=["whole epoch", "within an epoch"],
+)
+def test_a_run_that_diverges_in_its_only_step_fails_too(
+    whydeep: Whydeep, tmp_path: Path, batch_size: int, loss: str
+) -> None:
+    diverging = ("optimizer.lr=1e30", "scheduler=constant", "trainer.max_steps=1")
+    process = whydeep("train", *TOY, *diverging, f"datamodule.batch_size={batch_size}")
     assert process.returncode == 1
-    assert "the validation loss became" in process.stderr
+    assert loss in process.stderr
     assert "Traceback" not in process.stderr
     (run_dir,) = run_dirs(tmp_path)
     assert recorded(tmp_path, str(result(run_dir)["run_id"])).info.status == "FAILED"

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from experiments.errors import UserError
-from experiments.runs.build import assemble, build_trainer
+from experiments.runs.build import assemble, build_network, build_trainer
 from experiments.runs.configuration import CONFIG_DIR, compose
 from experiments.runs.validation import validate
 
@@ -38,6 +38,15 @@ def test_every_model(model: str) -> None:
     # Four samples: batch norm over one pixel needs more than one.
     loss = step(f"model={model}", "datamodule.batch_size=4", "datamodule.few_samples=1", "trainer.limit_val_batches=0")
     assert np.isfinite(loss)
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_networks_without_batch_norm_begin_at_a_lower_rate(model: str) -> None:
+    cfg = compose([f"model={model}"])
+    with torch.device("meta"):
+        network = build_network(cfg, num_classes=10, in_channels=3)
+    normalised = any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert cfg.optimizer.lr == (0.05 if normalised else 0.01)
 
 
 @pytest.mark.parametrize("augmentation", options("augmentation"))
