@@ -18,6 +18,8 @@ class Field:
         stride: how far the window moves from one unit to the next; a fraction after upsampling.
         padding: how far the window of unit 0 begins before the image (Araujo et al. 2019).
         shortest_path: size along the path through the network that widens it least.
+        aligned: whether the windows along all paths through the network have the same centres (Araujo et al. 2019);
+            None where their centres depend on the size of the input.
         visible: the first and the last pixel of the image that the centre unit sees at this input size.
         status: exact; whole image (every unit sees all that the input size lets it see); bound (at most this, at this
             input size); unsupported.
@@ -28,6 +30,7 @@ class Field:
     stride: tuple[Fraction | None, Fraction | None]
     padding: tuple[int | None, int | None]
     shortest_path: tuple[int | None, int | None]
+    aligned: tuple[bool | None, bool | None]
     visible: tuple[tuple[int, int] | None, tuple[int, int] | None]
     status: Status
     reason: str | None
@@ -101,7 +104,7 @@ def field_of(known: Known) -> Field:
     """Return the receptive field of a tensor in numbers."""
     if known.sight is None:
         nothing = (None, None)
-        return Field(nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
+        return Field(nothing, nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
     y, x = known.sight.reaches
     worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
     return Field(
@@ -109,6 +112,7 @@ def field_of(known: Known) -> Field:
         stride=(_stride(y), _stride(x)),
         padding=(_padding(y), _padding(x)),
         shortest_path=(_shortest(y), _shortest(x)),
+        aligned=(_aligned(y), _aligned(x)),
         visible=(_visible(y), _visible(x)),
         status=worst.status,
         reason=worst.reason,
@@ -143,6 +147,10 @@ def _padding(reach: Reach) -> int | None:
 def _shortest(reach: Reach) -> int:
     sizes = reach.shortest.sizes
     return int(sizes[sizes > 0].min()) if (sizes > 0).any() else 0
+
+
+def _aligned(reach: Reach) -> bool | None:
+    return None if reach.widest is None else reach.aligned
 
 
 def _visible(reach: Reach) -> tuple[int, int] | None:

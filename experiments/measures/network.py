@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-import torch
 from torch import nn
 
 from experiments.measures.layers import Field, LayerMeasures, field_of, layer_measures
 from experiments.measures.reach import Status
 from experiments.measures.refusal import Refusal, Refused, refusal_of
+from experiments.measures.saved import Saved, saved_for_backward
 from experiments.measures.trace import Trace
+from experiments.measures.weightless import image_of, usual_algorithms
 
 LARGEST_SEARCHED = 1024
 
@@ -29,11 +30,15 @@ class NetworkMeasures:
         parameters: elements of all parameters, shared ones counted once.
         trainable_parameters: elements of those that take gradients.
         weight_bytes: memory of the parameters.
-        macs: multiply-accumulates of convolutions and matrix products of one forward pass in evaluation mode, as
+        macs: multiply-accumulates of convolutions and matrix products of one image's forward pass, as
             `torch.utils.flop_counter` counts them (two operations each); biases, normalisation, activation functions
             and pooling are not counted.
         activations: elements that these put out (Radosavovic et al., "Designing Network Design Spaces", 2020,
             section 4, who count convolutions alone).
+        saved_elements: numbers that autograd keeps of one image until the backward pass; None where the network does
+            not run in training mode without data.
+        saved_bytes: the memory that they take: with the weights, their gradients and the optimizer's state, what
+            training needs.
         depth: weighted layers on the longest chain from input to output.
         field: the receptive field of the last map of units: the output, or what goes into global pooling or flattening.
         layers: in the order of the calls.
@@ -47,6 +52,8 @@ class NetworkMeasures:
     weight_bytes: int
     macs: int
     activations: int
+    saved_elements: int | None
+    saved_bytes: int | None
     depth: int
     field: Field
     layers: tuple[LayerMeasures, ...]
@@ -96,6 +103,8 @@ class NetworkMeasures:
             "weight_bytes": self.weight_bytes,
             "macs": self.macs,
             "activations": self.activations,
+            "saved_elements": self.saved_elements,
+            "saved_bytes": self.saved_bytes,
             "depth": self.depth,
             "receptive_field": _larger(self.field.size),
             "shortest_path": _larger(self.field.shortest_path),
@@ -108,18 +117,24 @@ class NetworkMeasures:
         return plain
 
 
-def measure(network: nn.Module, input_shape: tuple[int, int, int]) -> NetworkMeasures:
-    """Measure `network` for images `(C, H, W)`, in evaluation mode, without running it on numbers.
+def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: bool = False) -> NetworkMeasures:
+    """Measure `network` for images `(C, H, W)`, without running it on numbers.
 
     The network is left as it is: its weights are not read, its random state and its mode stay.
+
+    Args:
+        network: any network that takes one image.
+        input_shape: `(C, H, W)` of the image, in pixels.
+        training: in training mode instead of evaluation mode: auxiliary heads are there, batch norm sees the whole map.
 
     Raises:
         ValueError: the network cannot take that input, or decides by the values of tensors what to do.
     """
     shape = _checked(input_shape)
-    trace = _traced(network, shape)
+    trace = _traced(network, shape, training=training)
     if isinstance(trace, Refused):
         raise ValueError(_explained(network, shape, trace)) from trace.cause  # noqa: TRY004 - no matter of types
+    saved = _saved(network, shape)
     parameters = list(network.parameters())
     steps = [(step.layer, layer_measures(step)) for step in trace.steps]
     last_map = trace.last_map
@@ -132,6 +147,8 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int]) -> NetworkMea
         weight_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         macs=trace.macs,
         activations=trace.activations,
+        saved_elements=saved.elements if saved else None,
+        saved_bytes=saved.size if saved else None,
         depth=trace.output.depth if trace.output else 0,
         field=field_of(last_map),
         layers=tuple(part for is_layer, part in steps if is_layer),
@@ -181,21 +198,24 @@ def _checked(input_shape: Sequence[object]) -> tuple[int, int, int]:
     raise ValueError(f"input_shape={tuple(input_shape)}: must be (C, H, W), three whole numbers of at least 1")
 
 
-def _traced(network: nn.Module, shape: tuple[int, int, int]) -> Trace | Refused:
+def _traced(network: nn.Module, shape: tuple[int, int, int], *, training: bool = False) -> Trace | Refused:
     """Run the network forward without data; whatever it raises is a refusal of the input."""
-    dtype = next((item.dtype for item in network.parameters() if item.is_floating_point()), torch.get_default_dtype())
-    trace = Trace(network, torch.empty((1, *shape), device="meta", dtype=dtype))
-    # In deterministic mode torch spells upsampling out in other operators, whose windows have no rule.
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(mode=False)
+    # Batch norm in training mode refuses one image whose map is one pixel.
+    trace = Trace(network, image_of(network, 2 if training else 1, shape), training=training)
     try:
-        trace.run()
+        with usual_algorithms():
+            trace.run()
     except Exception as error:  # noqa: BLE001 - networks of users raise anything
         return refusal_of(error, trace)
-    finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
     return trace
+
+
+def _saved(network: nn.Module, shape: tuple[int, int, int]) -> Saved | None:
+    try:
+        with usual_algorithms():
+            return saved_for_backward(network, shape)
+    except Exception:  # noqa: BLE001 - networks of users raise anything, and detectors want targets in training mode
+        return None
 
 
 def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused) -> str:

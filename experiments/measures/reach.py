@@ -73,6 +73,15 @@ class Window:
         """Tell whether both move equally fast over the input."""
         return self.shift * len(other.first) == other.shift * len(self.first)
 
+    def centred_on(self, other: "Window") -> bool:
+        """Tell whether the windows of every unit have the same centre in both; one that reads nothing has none."""
+        period = lcm(len(self.first), len(other.first))
+        if not self.keeps_pace_with(other) or period > _LONGEST_PERIOD:
+            return False
+        (first, last), (other_first, other_last) = self.over(period), other.over(period)
+        read = (last >= first) & (other_last >= other_first)
+        return bool((first + last == other_first + other_last)[read].all())
+
     def united(self, other: "Window") -> "Window | None":
         """Return windows that cover both; None where the two drift apart or their period is too long to hold."""
         period = lcm(len(self.first), len(other.first))
@@ -105,7 +114,8 @@ class Reach:
     `units` is their number along that axis, or None where no dimension of the tensor runs along it, so that all of
     them see the same. `widest` are the windows over all paths through the network, without borders; None where they
     depend on the size of the input (`status` says why). `shortest` are those of the shortest path, the one that skips
-    whatever it can. `seen` are the true first and last pixel at this input size, inside the image.
+    whatever it can. `seen` are the true first and last pixel at this input size, inside the image. `aligned` tells
+    whether the windows of all paths have the same centres (Araujo et al. 2019, "Alignment issues").
     """
 
     units: int | None
@@ -114,6 +124,7 @@ class Reach:
     seen: tuple[IntArray, IntArray]
     status: Status = Status.EXACT
     reason: str | None = None
+    aligned: bool = True
 
     @classmethod
     def of_input(cls, size: int) -> "Reach":
@@ -136,7 +147,7 @@ class Reach:
             status, reason = Status.BOUND, f"{op}: resampled by a ratio too uneven to follow"
         if shortest is None:
             shortest = self.shortest.constant(np.arange(self.units))
-        return Reach(units, widest, shortest, seen, status, reason)
+        return Reach(units, widest, shortest, seen, status, reason, self.aligned)
 
     def at(self, unit: int) -> "Reach":
         """Return what the one unit at that index sees."""
@@ -156,7 +167,7 @@ class Reach:
         shortest = self.shortest.constant(np.arange(self.units))
         if self.status is not Status.EXACT:
             status, reason = self.status, self.reason or reason
-        return Reach(self.units, None, shortest, seen, status, reason)
+        return Reach(self.units, None, shortest, seen, status, reason, self.aligned)
 
     def collapsed(self, status: Status, reason: str) -> "Reach":
         """Return what something sees that has met all units along the axis, and runs along it no more."""
@@ -175,7 +186,10 @@ class Reach:
             one_to_all = (self.units is None) != (other.units is None)
             what = "joins one position with all" if one_to_all else "joins maps of different strides"
             status, reason = Status.BOUND, f"{op}: {what}"
-        return Reach(units, widest, shortest, seen, status, reason)
+        aligned = self.aligned and other.aligned
+        if self.widest and other.widest:
+            aligned = aligned and self.widest.centred_on(other.widest)
+        return Reach(units, widest, shortest, seen, status, reason, aligned)
 
     def bounded(self, reason: str) -> "Reach":
         """Return the same windows as what units see at most."""

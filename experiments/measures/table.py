@@ -71,9 +71,12 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
     if field.status is Status.EXACT:
         line = f"receptive field of the last map: {field_size(field)} pixels"
         line += f", stride {_pair(field.stride)}, padding {_pair(field.padding)}" if None not in field.stride else ""
-        lines.append(f"{line}; shortest path {_pair(field.shortest_path)}")
+        centres = "all paths centred alike" if all(field.aligned) else "paths centred differently"
+        lines.append(f"{line}; shortest path {_pair(field.shortest_path)}; {centres}")
     else:
         lines.append(f"receptive field of the last map: {field_size(field)}; {field.reason}")
+    if measures.saved_bytes is not None:
+        lines.append(f"training keeps {_bytes(measures.saved_bytes)} per image for the backward pass")
     unused = measures.parameters - sum(layer.parameters for layer in measures.layers)
     if unused:
         lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")

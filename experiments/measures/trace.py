@@ -6,7 +6,7 @@ the hooks of modules see.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 from experiments.measures.propagation import Known, Propagation, memory_of
 from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import axes_of
+from experiments.measures.weightless import SHAPES, mode_set, shadows
 
 _COPIES = frozenset({"clone", "_to_copy", "detach", "alias", "lift_fresh", "copy_"})
 
@@ -62,12 +63,12 @@ class _Frame:
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A forward pass over an image `(1, C, H, W)` on the meta device, with all its steps.
+    """A forward pass over images `(N, C, H, W)` on the meta device, with all its steps; MACs are those of one image.
 
     `at` is what runs now: the module, and the operator that it has called with its arguments, if any.
     """
 
-    def __init__(self, network: nn.Module, image: Tensor) -> None:
+    def __init__(self, network: nn.Module, image: Tensor, *, training: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self.macs = 0
@@ -76,6 +77,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.at: tuple[str, str, Sequence[Any]] = ("", "", ())
         self._network = network
         self._image = image
+        self._training = training
         self._propagation = Propagation(image)
         self._names = {id(module): name for name, module in network.named_modules()}
         self._frames: list[_Frame] = []
@@ -101,13 +103,12 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return before or output
 
     def run(self) -> None:
-        """Run the network forward in evaluation mode; it is left as it was found."""
-        tensors = {**dict(self._network.named_parameters()), **dict(self._network.named_buffers())}
-        shadows = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+        """Run the network forward; it is left as it was found."""
+        tensors = shadows(self._network)
         for name, parameter in self._network.named_parameters():
-            self._owner[memory_of(shadows[name])] = parameter.numel()
+            self._owner[memory_of(tensors[name])] = parameter.numel()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(evaluation_mode(self._network))
+            stack.enter_context(mode_set(self._network, training=self._training))
             stack.enter_context(torch.random.fork_rng(devices=[]))
             stack.enter_context(torch.no_grad())
             for handle in (
@@ -116,7 +117,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ):
                 stack.callback(handle.remove)
             stack.enter_context(self)
-            output = functional_call(self._network, shadows, (self._image,))
+            output = functional_call(self._network, tensors, (self._image,))
         self.output = next((known for tensor in _tensors(output) if (known := self._propagation.known(tensor))), None)
 
     def __torch_dispatch__(
@@ -133,12 +134,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.at = (where, op, args)
         if any(tensor.device.type == "meta" for tensor in tensors_in((*args, *kwargs.values()))):
             args = [_on_meta(argument) for argument in args]
-        out = _SHAPES.get(op, func)(*args, **kwargs)
+        out = SHAPES.get(op, func)(*args, **kwargs)
         self.at = (where, "", ())
         macs = activations = 0
         if (formula := flop_registry.get(func.overloadpacket)) is not None:
-            macs = formula(*args, **kwargs, out_val=out) // 2
-            activations = out.numel() if isinstance(out, Tensor) else 0
+            images = self._image.shape[0]
+            macs = formula(*args, **kwargs, out_val=out) // (2 * images)
+            activations = out.numel() // images if isinstance(out, Tensor) else 0
             self.macs += macs
             self.activations += activations
         self._propagation.follow(op, where, func, args, kwargs, out)
@@ -201,40 +203,6 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     )
                 )
                 return
-
-
-@contextlib.contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Switch every module to evaluation for the time of the context, whatever its `eval` does."""
-    before = [(module, module.training) for module in network.modules()]
-    try:
-        for module, _ in before:
-            module.training = False
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
-
-
-def _batch_norm_shapes(image: Tensor, *args: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401 - as the operator
-    """Return outputs as batch normalisation does: the maps, and per channel mean and deviation if it computes them."""
-    training = args[4]
-    statistics = image.new_empty(image.shape[1] if training else 0)
-    return torch.empty_like(image), statistics, torch.empty_like(statistics)
-
-
-def _linear_shape(_: Tensor, left: Tensor, right: Tensor, **__: Any) -> Tensor:  # noqa: ANN401 - as the operator
-    """Return the product of `(n, k)` and `(k, m)`, to which a bias is added."""
-    return torch.mm(left, right)
-
-
-# Operators whose shapes torch works out only after importing its compiler, which takes a second. The usual classifiers
-# use no others.
-_SHAPES: Mapping[str, Callable[..., Any]] = {
-    "native_batch_norm": _batch_norm_shapes,
-    "mean": torch.sum,
-    "addmm": _linear_shape,
-}
 
 
 def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operator
