@@ -75,11 +75,11 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
         lines.append(f"{line}; shortest path {_pair(field.shortest_path)}; {centres}")
     else:
         lines.append(f"receptive field of the last map: {field_size(field)}; {field.reason}")
-    if measures.saved_bytes is not None:
-        lines.append(f"training keeps {_bytes(measures.saved_bytes)} per image for the backward pass")
     unused = measures.parameters - sum(layer.parameters for layer in measures.layers)
     if unused:
         lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")
+    if measures.saved_bytes is not None:
+        lines.append(f"training keeps {_bytes(measures.saved_bytes)} per image for the backward pass")
     return lines
 
 

@@ -265,6 +265,7 @@ def test_the_table_has_a_row_per_layer_and_no_macs_without_their_input_size() ->
     assert "input 3x33x17" in lines[0]
     assert "11 x 27 pixels, stride 2, padding 4 x 12; shortest path 3" in lines[1]
     assert lines[2].startswith("56 parameters")
+    assert lines[3].startswith("training keeps 22.6 KiB per image")
 
 
 def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None:
