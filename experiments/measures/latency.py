@@ -133,7 +133,8 @@ def _peak_bytes(network: nn.Module, images: Tensor) -> int:
         before = torch.cuda.memory_allocated(images.device)
         network(images)
         return int(torch.cuda.max_memory_allocated(images.device)) - int(before)
-    with _LiveTensors(images) as live:
+    live = _LiveTensors(images)
+    with live:
         network(images)
     return live.peak
 
