@@ -73,9 +73,10 @@ def _draw_windows(
     for index, (y, x) in reversed(list(enumerate(sizes, start=1))):
         corner = (width / 2 - x / 2, height / 2 - y / 2)
         colour = colours.to_rgba(np.asarray(float(index)))
-        fill = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.4}
-        line = {"facecolor": "none", "edgecolor": colour, "linewidth": 1.6}
-        axes.add_patch(Rectangle(corner, x, y, **(fill if image is None else line)))
+        if image is None:
+            axes.add_patch(Rectangle(corner, x, y, facecolor=colour, edgecolor="white", linewidth=0.4))
+        else:
+            axes.add_patch(Rectangle(corner, x, y, facecolor="none", edgecolor=colour, linewidth=1.6))
     axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="black", linewidth=1.5))
     reach_y, reach_x = (max(side) for side in zip(*sizes, strict=True))
     half = 0.52 * max(reach_y, reach_x, height, width)

@@ -1,6 +1,6 @@
 """The measures of a network as a person reads them in a terminal."""
 
-from fractions import Fraction
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +27,7 @@ def print_measures(measures: NetworkMeasures, title: str, remark: str = "") -> N
 
 def layer_table(measures: NetworkMeasures, title: str) -> Table:
     """Return the table of the layers, in the order of the calls."""
-    table = Table(title=f"{title}, input {_shape(measures.input_shape)}", title_justify="left")
+    table = Table(title=f"{title}, input {shape_of(measures.input_shape)}", title_justify="left")
     table.add_column("layer", overflow="fold")
     table.add_column("kind", overflow="fold")
     table.add_column("output", justify="right", no_wrap=True)
@@ -43,12 +43,12 @@ def layer_table(measures: NetworkMeasures, title: str) -> Table:
         table.add_row(
             layer.name or "(network)",
             layer.kind,
-            _shape(layer.output_shape),
+            shape_of(layer.output_shape),
             f"{layer.parameters:,}" if layer.parameters else "",
             f"{layer.macs:,}" if layer.macs else "",
             field_size(layer.field),
-            _pair(layer.stride),
-            _pair(layer.padding),
+            pair(layer.stride),
+            pair(layer.padding),
             note,
         )
     return table
@@ -63,29 +63,28 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
         else f"{measures.trainable_parameters:,} of them trainable, "
     )
     first = (
-        f"{title}: {measures.parameters:,} parameters ({trainable}{_bytes(measures.weight_bytes)}), "
-        f"{measures.macs:,} MACs and {measures.activations:,} activations at input {_shape(measures.input_shape)}, "
+        f"{title}: {measures.parameters:,} parameters ({trainable}{memory(measures.weight_bytes)}), "
+        f"{measures.macs:,} MACs and {measures.activations:,} activations at input {shape_of(measures.input_shape)}, "
         f"depth {measures.depth}"
     )
     lines = [first]
     if field.status is Status.EXACT:
         line = f"receptive field of the last map: {field_size(field)} pixels"
-        line += f", stride {_pair(field.stride)}, padding {_pair(field.padding)}" if None not in field.stride else ""
-        centres = "all paths centred alike" if all(field.aligned) else "paths centred differently"
-        lines.append(f"{line}; shortest path {_pair(field.shortest_path)}; {centres}")
+        line += f", stride {pair(field.stride)}, padding {pair(field.padding)}" if None not in field.stride else ""
+        lines.append(f"{line}; shortest path {pair(field.shortest_path)}; paths centred {centres(field)}")
     else:
         lines.append(f"receptive field of the last map: {field_size(field)}; {field.reason}")
     unused = measures.parameters - sum(layer.parameters for layer in measures.layers)
     if unused:
         lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")
     if measures.saved_bytes is not None:
-        lines.append(f"training keeps {_bytes(measures.saved_bytes)} per image for the backward pass")
+        lines.append(f"training keeps {memory(measures.saved_bytes)} per image for the backward pass")
     return lines
 
 
 def field_size(field: Field) -> str:
     """Return the size of a receptive field, and how it is known, in a few characters."""
-    size = _pair(field.size)
+    size = pair(field.size)
     return {
         Status.EXACT: size,
         Status.WHOLE_IMAGE: f"whole image ({size})",
@@ -94,16 +93,26 @@ def field_size(field: Field) -> str:
     }[field.status]
 
 
-def _pair(pair: tuple[int | Fraction | None, int | Fraction | None]) -> str:
-    y, x = ("-" if value is None else str(value) for value in pair)
+def centres(field: Field) -> str:
+    """Say whether all paths through the network are centred alike."""
+    if None in field.aligned:
+        return "-"
+    return "alike" if all(field.aligned) else "differently"
+
+
+def pair(values: Sequence[object]) -> str:
+    """Say a number per axis (y, x): one if they are the same, `-` for what is not known."""
+    y, x = ("-" if value is None else str(value) for value in values)
     return y if y == x else f"{y} x {x}"
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def shape_of(shape: Sequence[int]) -> str:
+    """Say `(C, H, W)` as `CxHxW`."""
     return "x".join(map(str, shape))
 
 
-def _bytes(count: int) -> str:
+def memory(count: float) -> str:
+    """Say a number of bytes with a binary prefix."""
     size = float(count)
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1024:  # noqa: PLR2004 - the next unit

@@ -1,20 +1,13 @@
 """The report of a comparison: one HTML file that needs nothing else, the same as Markdown, and the figure."""
 
-import io
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
-from experiments.runs.plotting import INK
+from experiments.runs.pages import inline_svg, page_environment
 from experiments.studies import wording
 from experiments.studies.comparison import Comparison, Replicate
 from experiments.studies.figures import Curves, comparison_figure, panel_figure, panels
@@ -73,28 +66,6 @@ def read_curves(comparison: Comparison) -> Curves:
     return [(run, read_metrics(run.result.run_dir)) for run in counted if run.result is not None]
 
 
-def inline_svg(figure: Figure, name: str, title: str) -> Markup:
-    """Return `figure` as an SVG element that takes the page's text colour and width.
-
-    Args:
-        figure: drawn with `plotting.INK` as the colour of its text.
-        name: makes the element's ids different from those of other figures of the page.
-        title: read out to those who cannot see it.
-    """
-    buffer = io.StringIO()
-    # Glyphs as paths look the same everywhere; a fixed salt gives the same bytes for the same figure.
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\sid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
-    svg = svg.replace(INK, "currentColor")
-    root = f'<svg role="img" aria-label="{Markup.escape(title)}"'
-    svg = re.sub(r'^<svg|(?<=\s)(?:width|height)="[\d.]+pt"', lambda found: root if found[0] == "<svg" else "", svg)
-    return Markup(svg)  # noqa: S704 - matplotlib's own drawing, which escapes the names that it writes
-
-
 def _context(name: str, study: Study, comparison: Comparison, command: Sequence[str]) -> dict[str, object]:
     return {
         "name": name,
@@ -107,13 +78,7 @@ def _context(name: str, study: Study, comparison: Comparison, command: Sequence[
 
 
 def _render(template: str, context: Mapping[str, object]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=template.endswith(".html.jinja"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.globals["say"] = wording
     environment.filters["command"] = shlex.join
     environment.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
+from experiments.runs.pages import inline_svg
 from experiments.runs.result import RunResult
 from experiments.studies import report
 from experiments.studies.comparison import Comparison, Replicate, compare
@@ -219,14 +220,14 @@ def test_the_environment_comes_from_the_provenance(write: Write, tmp_path: Path)
 def test_svgs_take_the_colour_and_width_of_the_page() -> None:
     compared = comparison()
     panel = panels(compared, curves(compared))[0]
-    svg = str(report.inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
+    svg = str(inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
     assert svg.startswith('<svg role="img" aria-label="what &#34;it&#34; shows"')
     head = svg[: svg.index(">")]
     assert "viewBox" in head
     assert "width=" not in head
     assert "currentColor" in svg
     assert "#1b1f24" not in svg
-    assert svg == str(report.inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
+    assert svg == str(inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
 
 
 def test_the_seeds_of_both_arms_are_joined_and_the_interval_is_drawn() -> None:
