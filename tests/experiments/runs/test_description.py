@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
@@ -75,14 +76,14 @@ def test_what_is_not_as_usual_stands_beside_the_layer() -> None:
     assert "whole image (8)" in Page(description_page("norm", measure(squeezed, (3, 8, 8)), command="-")).text
 
 
+def heights(axes: Axes) -> list[float]:
+    return [bar.get_bbox().height for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
 def test_bars_are_those_of_the_layers_with_weights() -> None:
     measures = measure(CifarResNet(depth=8, num_classes=10), (3, 32, 32))
     parameters, macs = draw_budget(measures).axes
     weighted = [layer for layer in measures.layers if layer.macs]
-    assert [bar.get_bbox().height for bar in parameters.patches if isinstance(bar, Rectangle)] == [
-        layer.parameters for layer in weighted
-    ]
-    assert [bar.get_bbox().height for bar in macs.patches if isinstance(bar, Rectangle)] == [
-        layer.macs for layer in weighted
-    ]
+    assert heights(parameters) == [layer.parameters for layer in weighted]
+    assert heights(macs) == [layer.macs for layer in weighted]
     assert len(weighted) == 8
