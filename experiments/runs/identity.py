@@ -53,6 +53,11 @@ def ingredients(cfg: DictConfig) -> dict[str, object]:
     content = OmegaConf.to_container(cfg, resolve=True)
     if not isinstance(content, dict):
         raise TypeError("a run's configuration is a mapping")
+    model = content.get("model")
+    for key in ("weights", "key_map"):
+        # Where a file lies says nothing of what is in it.
+        if isinstance(model, dict) and isinstance(name := model.get(key), str) and Path(name).is_file():
+            model[key] = _file_digest(Path(name))
     for key in EXECUTION_KEYS:
         *parents, last = key.split(".")
         node: object = content

@@ -8,11 +8,11 @@ import torch
 from datamodules.normalisation import Normalisation
 from datamodules.pictures import Picture, fit_channels, fit_square
 from experiments.errors import UserError
+from experiments.runs.allowed import check_allowed
 from experiments.runs.build import build_network
 from experiments.runs.configuration import load
 from experiments.runs.record import CONFIG_FILE, DATA_FILE
 from experiments.runs.recorded import best_checkpoint
-from experiments.runs.validation import check_allowed
 from experiments.runs.weights import load_weights
 
 

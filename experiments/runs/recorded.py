@@ -6,10 +6,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
+from experiments.runs.allowed import check_allowed
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.configuration import load, nearest
 from experiments.runs.record import CONFIG_FILE
-from experiments.runs.validation import check_allowed
 from experiments.runs.weights import load_weights
 
 BEST = Path("checkpoints") / "best.ckpt"

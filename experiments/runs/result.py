@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.errors import UserError
+from experiments.tracking.card import read_card
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 FILE = "result.json"
@@ -50,6 +51,9 @@ class RunResult:
         try:
             content = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
             content["input_shape"] = tuple(content["input_shape"])
+            if content["run_id"] is None and (card := read_card(run_dir)) is not None:
+                # The store has answered since.
+                content["run_id"] = card.run_id
             return cls(run_dir=run_dir, **content)
         except FileNotFoundError:
             return None

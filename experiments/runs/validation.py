@@ -4,7 +4,7 @@ import inspect
 import logging
 import math
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pydantic
@@ -32,15 +32,6 @@ BUILDER_KEYS: dict[str, frozenset[str]] = {"model": frozenset({"network", "weigh
 RESERVED = {
     "trainer": frozenset({"logger", "callbacks", "enable_checkpointing", "default_root_dir", "use_distributed_sampler"})
 }
-# A configuration that comes back from a store may name only these.
-ALLOWED_TARGETS = (
-    "albumentations.",
-    "datamodules.",
-    "experiments.tracking.",
-    "lightning_modules.",
-    "pytorch_lightning.Trainer",
-    "torch.optim.",
-)
 
 
 def validate(cfg: DictConfig) -> RunOptions:
@@ -100,30 +91,6 @@ def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def check_allowed(cfg: DictConfig) -> None:
-    """Refuse a configuration from a store that names a target outside the allow-list.
-
-    Raises:
-        UserError: the key and the target.
-    """
-    for key, target in _targets(cfg, ""):
-        if not target.startswith(ALLOWED_TARGETS):
-            raise UserError(f"{key}={target}: a recorded configuration may name only {', '.join(ALLOWED_TARGETS)}")
-
-
-def _targets(node: object, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, DictConfig | dict):
-        for name, value in node.items():
-            here = f"{path}.{name!s}" if path else str(name)
-            if name == "_target_":
-                yield here, str(value)
-            else:
-                yield from _targets(value, here)
-    elif isinstance(node, Sequence) and not isinstance(node, str):
-        for position, value in enumerate(node):
-            yield from _targets(value, f"{path}[{position}]")
 
 
 def _check_arguments(key: str, factory: Callable[..., Any], arguments: Mapping[str, object]) -> None:

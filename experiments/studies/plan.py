@@ -52,7 +52,10 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
         for name, arm in study.arms.items():
             chosen = (*common, *overrides, *arm.overrides, f"seed={seed}")
             runs.append(PlannedRun(name, seed, chosen, compose(chosen)))
-    _refuse_twins(runs[: len(study.arms)])
+    first = runs[: len(study.arms)]
+    _refuse_twins(first)
+    if not {"optimizer", "optimizer.lr"} & {*decided, *given, *map(override_key, common)}:
+        _refuse_unsaid_rates(first)
     return runs
 
 
@@ -73,3 +76,14 @@ def _refuse_twins(runs: Sequence[PlannedRun]) -> None:
         if other := seen.get(repr(content)):
             raise UserError(f"arms.{run.arm}: the same configuration as arms.{other}; arms must differ")
         seen[repr(content)] = run.arm
+
+
+def _refuse_unsaid_rates(runs: Sequence[PlannedRun]) -> None:
+    """Refuse arms whose networks begin at different learning rates when nobody chose them: a difference unsaid."""
+    rates = {run.arm: run.cfg.optimizer.lr for run in runs}
+    if len(set(rates.values())) > 1:
+        said = ", ".join(f"{arm} {rate:g}" for arm, rate in rates.items())
+        raise UserError(
+            f"optimizer.lr: the networks of the arms begin at different rates ({said}); say optimizer.lr=… for all "
+            "arms, or in the overrides of each"
+        )

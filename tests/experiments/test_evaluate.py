@@ -37,8 +37,8 @@ def test_a_recorded_run_gives_its_recorded_errors(whydeep: Whydeep, run_dir: Pat
 def test_weights_of_others_need_names_and_constants_alone(whydeep: Whydeep, run_dir: Path, tmp_path: Path) -> None:
     state = torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     theirs = {f"module.{name.removeprefix('network.')}": value for name, value in state.items()}
-    renamed = {name.replace("head.", "linear."): value for name, value in theirs.items()}
-    assert renamed.keys() != theirs.keys() or "module.head.weight" not in theirs
+    renamed = {name.replace("module.fc.", "module.linear."): value for name, value in theirs.items()}
+    assert set(renamed) - set(theirs) == {"module.linear.weight", "module.linear.bias"}
     torch.save({"state_dict": renamed}, tmp_path / "theirs.pth")
     recorded = json.loads((run_dir / "data.json").read_text())["normalisation"]
     process = whydeep(

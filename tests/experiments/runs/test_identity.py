@@ -53,6 +53,18 @@ def test_how_it_is_executed_does_not(override: str) -> None:
     assert digest(override) == digest()
 
 
+@pytest.mark.parametrize("key", ["model.weights", "model.key_map"])
+def test_files_count_by_their_content(key: str, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.pt", tmp_path / "other.pt"
+    one.write_bytes(b"a")
+    other.write_bytes(b"a")
+    before = digest(f"{key}={one}")
+    assert before == digest(f"{key}={other}")
+    assert before != digest()
+    one.write_bytes(b"b")
+    assert before != digest(f"{key}={one}")
+
+
 def test_other_data_change_it() -> None:
     assert digest(data="e" * 64) != digest()
 

@@ -167,6 +167,16 @@ def test_two_arms_that_are_the_same_are_refused() -> None:
         plan(study(a=["model=conv5x5"], b=["model=conv5x5", "optimizer.lr=0.05"]))
 
 
+def test_arms_that_begin_at_different_rates_unsaid_are_refused() -> None:
+    arms = study(a=["model=vgg11_small"], b=["model=vgg11_small_bn"])
+    with pytest.raises(UserError, match=r"optimizer\.lr: .* different rates \(a 0\.01, b 0\.05\)"):
+        plan(arms)
+    assert {run.cfg.optimizer.lr for run in plan(arms, ["optimizer.lr=0.02"])} == {0.02}
+    assert {run.cfg.optimizer.lr for run in plan(arms, ["optimizer=adamw"])} == {1e-3}
+    said = study(a=["model=vgg11_small", "optimizer.lr=0.01"], b=["model=vgg11_small_bn", "optimizer.lr=0.05"])
+    assert [run.cfg.optimizer.lr for run in plan(said)][:2] == [0.01, 0.05]
+
+
 @pytest.mark.parametrize("override", ["model=x", "+model=x", "++model=x", "~model", "model = x"])
 def test_the_key_of_an_override(override: str) -> None:
     assert override_key(override) == "model"
