@@ -16,7 +16,7 @@ from experiments.measures.reach import Status
 from experiments.measures.refusal import Refusal, Refused, refusal_of
 from experiments.measures.saved import Saved, saved_for_backward
 from experiments.measures.trace import Trace
-from experiments.measures.weightless import image_of, usual_algorithms
+from experiments.measures.weightless import image_of, usual_modes
 
 LARGEST_SEARCHED = 1024
 
@@ -131,9 +131,7 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: 
         ValueError: the network cannot take that input, or decides by the values of tensors what to do.
     """
     shape = _checked(input_shape)
-    trace = _traced(network, shape, training=training)
-    if isinstance(trace, Refused):
-        raise ValueError(_explained(network, shape, trace)) from trace.cause  # noqa: TRY004 - no matter of types
+    trace = trace_of(network, shape, training=training)
     saved = _saved(network, shape)
     parameters = list(network.parameters())
     steps = [(step.layer, layer_measures(step)) for step in trace.steps]
@@ -154,6 +152,19 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: 
         layers=tuple(part for is_layer, part in steps if is_layer),
         blocks=tuple(part for is_layer, part in steps if not is_layer),
     )
+
+
+def trace_of(network: nn.Module, input_shape: tuple[int, int, int], *, training: bool = False) -> Trace:
+    """Return the forward pass of `network` over images `(C, H, W)`, without numbers.
+
+    Raises:
+        ValueError: the network cannot take that input, or decides by the values of tensors what to do.
+    """
+    shape = _checked(input_shape)
+    trace = _traced(network, shape, training=training)
+    if isinstance(trace, Refused):
+        raise ValueError(_explained(network, shape, trace)) from trace.cause  # noqa: TRY004 - no matter of types
+    return trace
 
 
 def smallest_input(network: nn.Module, channels: int) -> int:
@@ -203,7 +214,7 @@ def _traced(network: nn.Module, shape: tuple[int, int, int], *, training: bool =
     # Batch norm in training mode refuses one image whose map is one pixel.
     trace = Trace(network, image_of(network, 2 if training else 1, shape), training=training)
     try:
-        with usual_algorithms():
+        with usual_modes():
             trace.run()
     except Exception as error:  # noqa: BLE001 - networks of users raise anything
         return refusal_of(error, trace)
@@ -212,7 +223,7 @@ def _traced(network: nn.Module, shape: tuple[int, int, int], *, training: bool =
 
 def _saved(network: nn.Module, shape: tuple[int, int, int]) -> Saved | None:
     try:
-        with usual_algorithms():
+        with usual_modes():
             return saved_for_backward(network, shape)
     except Exception:  # noqa: BLE001 - networks of users raise anything, and detectors want targets in training mode
         return None

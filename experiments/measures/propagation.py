@@ -1,6 +1,6 @@
 """What every tensor of a forward pass sees, carried from operator to operator."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,12 +41,33 @@ class Known:
     depth: int = 0
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Which operator puts a tensor out: the `call`-th that module `where` makes of it, and which of its `output`s.
+
+    A pass over numbers meets the same one, whatever its memory layout and device add in between.
+    """
+
+    where: str
+    op: str
+    call: int
+    output: int = 0
+
+
+def operator_name(op: str) -> str:
+    """Return the name under which calls of an operator are counted, the same on all devices and memory layouts."""
+    if op in ("_unsafe_view", "_reshape_alias"):
+        return "view"
+    return "batch_norm" if "batch_norm" in op else op
+
+
 class Propagation:
     """The knowledge about all tensors of one forward pass.
 
     A tensor that is not known does not depend on the image. Tensors stay referenced, so that no `id` is given twice;
     on the meta device they hold no memory. `last_map` is the last map of units before they are put together by global
-    pooling or flattening, `lost_maps` are the operators after which a map was not understood.
+    pooling or flattening, `last_source` that tensor's own sight and its origin (None: the image), unless an operator
+    took it apart to go on with its units; `lost_maps` are the operators after which a map was not understood.
     """
 
     def __init__(self, image: Tensor) -> None:
@@ -59,8 +80,11 @@ class Propagation:
         self._sharing: dict[int, list[Tensor]] = defaultdict(list)
         self._overwritten: dict[int, str] = {}
         self.last_map: Known | None = None
+        self.last_source: tuple[Sight, Origin | None] | None = None
         self.lost_maps: set[str] = set()
         self._covered: tuple[Reach, Reach] | None = None
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._origins: dict[int, Origin] = {}
         self._remember(image, Known(Sight(tuple(dims), (y, x))))
 
     def known(self, tensor: Tensor) -> Known | None:
@@ -80,6 +104,7 @@ class Propagation:
         out: object,
     ) -> None:
         """Carry what is known of the arguments of operator `op`, called by module `where`, over to its outputs."""
+        self._calls[where, operator_name(op)] += 1
         inputs = {
             id(tensor): known for tensor in tensors_in((*args, *kwargs.values())) if (known := self.known(tensor))
         }
@@ -101,7 +126,9 @@ class Propagation:
                 lost = f"{title} {error}".strip()
                 if any(axes_of(sight.dims) for sight in seen.values()):
                     self.lost_maps.add(lost)
-        for tensor, sight in zip(outputs, sights, strict=True):
+        call_index = self._calls[where, operator_name(op)]
+        for position, (tensor, sight) in enumerate(zip(outputs, sights, strict=True)):
+            self._origins[id(tensor)] = Origin(where, operator_name(op), call_index, position)
             known = Known(sight, lost or (None if sight else title), depth)
             if op.endswith("_") and torch.Tag.inplace_view not in func.tags:
                 self._overwrite(tensor, known, op)
@@ -144,6 +171,9 @@ class Propagation:
             return
         bounded = any(reach.status is Status.BOUND for reach in sight.reaches)
         self.last_map = Known(sight if bounded else source, None, depth)
+        origin = next((self._origins.get(key) for key, known in call.sights.items() if known is source), None)
+        rearranged = call.op in RULES and RULES[call.op].__module__ == shape.__name__
+        self.last_source = None if rearranged else (source, origin)
 
 
 def memory_of(tensor: Tensor) -> int:

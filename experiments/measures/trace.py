@@ -17,9 +17,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from experiments.measures.propagation import Known, Propagation, memory_of
+from experiments.measures.propagation import Known, Origin, Propagation, memory_of
 from experiments.measures.rules.call import kind_of, tensors_in
-from experiments.measures.sight import axes_of
+from experiments.measures.sight import Sight, axes_of
 from experiments.measures.weightless import SHAPES, mode_set, shadows
 
 _COPIES = frozenset({"clone", "_to_copy", "detach", "alias", "lift_fresh", "copy_"})
@@ -93,14 +93,23 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @property
     def last_map(self) -> Known | None:
         """What is known of the last map of units: the output, or what goes into global pooling or flattening."""
-        output, before = self.output, self._propagation.last_map
-        if (
-            output is None
-            or (output.sight and axes_of(output.sight.dims))
-            or output.lost in self._propagation.lost_maps
-        ):
-            return output
-        return before or output
+        return self.output if self.ends_in_map else self._propagation.last_map or self.output
+
+    @property
+    def last_source(self) -> tuple[Sight, Origin | None] | None:
+        """The sight and the origin (None: the image) of the tensor that goes into global pooling or flattening.
+
+        None where there is none, or its units are taken apart in a manner that is not followed.
+        """
+        return self._propagation.last_source
+
+    @property
+    def ends_in_map(self) -> bool:
+        """Whether the output is the last map."""
+        output = self.output
+        if output is None:
+            return True
+        return bool(output.sight and axes_of(output.sight.dims)) or output.lost in self._propagation.lost_maps
 
     def run(self) -> None:
         """Run the network forward; it is left as it was found."""
@@ -118,7 +127,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 stack.callback(handle.remove)
             stack.enter_context(self)
             output = functional_call(self._network, tensors, (self._image,))
-        self.output = next((known for tensor in _tensors(output) if (known := self._propagation.known(tensor))), None)
+        self.output = next((known for tensor in tensors_of(output) if (known := self._propagation.known(tensor))), None)
 
     def __torch_dispatch__(
         self,
@@ -151,7 +160,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Make a step of an operator that no innermost module has called."""
         if self._frames and self._frames[-1].layer:
             return
-        result = next(iter(_tensors(out)), None)
+        result = next(iter(tensors_of(out)), None)
         known = None if result is None else self._propagation.known(result)
         if result is None or known is None:
             return
@@ -188,7 +197,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         frame = self._frames.pop()
         if id(module) not in self._names:
             return
-        for tensor in _tensors(output):
+        for tensor in tensors_of(output):
             if known := self._propagation.known(tensor):
                 self.steps.append(
                     Step(
@@ -210,16 +219,16 @@ def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operat
     if isinstance(argument, Tensor):
         return argument if argument.device.type == "meta" else torch.empty_like(argument, device="meta")
     if isinstance(argument, list | tuple):
-        return type(argument)(_on_meta(item) for item in argument) if _tensors(argument) else argument
+        return type(argument)(_on_meta(item) for item in argument) if tensors_of(argument) else argument
     return argument
 
 
-def _tensors(value: object) -> list[Tensor]:
+def tensors_of(value: object) -> list[Tensor]:
     """Return the tensors of an output, in order, whatever it is made of."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, Mapping):
-        return [tensor for item in value.values() for tensor in _tensors(item)]
+        return [tensor for item in value.values() for tensor in tensors_of(item)]
     if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
+        return [tensor for item in value for tensor in tensors_of(item)]
     return []

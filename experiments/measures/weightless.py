@@ -23,13 +23,18 @@ def mode_set(network: nn.Module, *, training: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def usual_algorithms() -> Iterator[None]:
-    """Leave torch's deterministic mode, in which it spells upsampling out in operators whose windows have no rule."""
+def usual_modes() -> Iterator[None]:
+    """Leave torch's deterministic mode and its inference mode.
+
+    In the one it spells upsampling out in operators whose windows have no rule, in the other a trace meets operators
+    whole, and without rules.
+    """
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(mode=False)
     try:
-        yield
+        with torch.inference_mode(mode=False):
+            yield
     finally:
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 

@@ -291,3 +291,9 @@ def test_deterministic_mode_changes_nothing() -> None:
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(mode=False)
+
+
+def test_inference_mode_changes_nothing() -> None:
+    expected = measure(Small(), (3, 33, 17))
+    with torch.inference_mode():
+        assert measure(Small(), (3, 33, 17)) == expected
