@@ -39,7 +39,7 @@ class EffectiveField:
     """The effective receptive field of the centre unit of a map, at one input size.
 
     Positions are in pixels, 0 the middle of the first one. What padding shows has no energy: where the theoretical
-    receptive field is `clipped`, the sizes are those of what is left of it.
+    receptive field is `clipped`, the sizes are those of what is left of it, and larger images show more.
 
     Attributes:
         energy: `(H, W)`, the share of every pixel in the squares of the unit's gradient, summed over the channels of
@@ -59,8 +59,8 @@ class EffectiveField:
         """Side, in pixels, of the smallest square around `unit.centre` that holds 95.45 % of the energy.
 
         It ends between pixels: the energy of a pixel is spread evenly over its area. "The" size of the effective
-        receptive field; a square of this kind, of another share, is what Ding et al. measure, "Scaling Up Your Kernels
-        to 31x31", CVPR 2022, section 4.1.
+        receptive field; squares of this kind, of other shares, are what the script of Ding et al. measures, "Scaling Up
+        Your Kernels to 31x31", CVPR 2022, of gradients that are not squared.
         """
         y, x = (_distances(size, at) for size, at in zip(self.energy.shape, self.unit.centre, strict=True))
 
@@ -74,7 +74,7 @@ class EffectiveField:
         """Standard deviation of the energy per axis (y, x), in pixels, around its own mean.
 
         For zero-mean random weights its square is expected to be the sum over layers of (k² − 1)/12 times the squared
-        stride that the layer meets, as if all weights were the same (section 2.2, 2.3).
+        stride that the layer meets, as if all weights were the same (section 2).
         """
         return _deviations(self.energy)
 
@@ -89,7 +89,7 @@ class EffectiveField:
     def gradient_standard_deviation(self) -> tuple[float, float]:
         """Standard deviation of `gradient` per axis (y, x), in pixels; of normal shape, √2 times that of the energy.
 
-        For n convolutions of k x k, all weights the same, it is √(n(k² − 1)/12) (section 2.2).
+        For n convolutions of k x k, all weights the same, it is √(n(k² − 1)/12) (section 2).
         """
         return _deviations(self.gradient)
 
@@ -97,8 +97,8 @@ class EffectiveField:
     def luo_size(self) -> float:
         """Size as the paper measures it (section 3.1), in pixels, of the root mean square of the gradient.
 
-        The root of the number of pixels whose gradient is more than 1 − 0.9545 of that at `unit.centre`, which
-        is interpolated where it lies between pixels.
+        The root of the number of pixels whose gradient is more than 1 − 0.9545 of that at `unit.centre`, which is
+        interpolated where it lies between pixels.
         """
         y, x = (
             np.maximum(1 - _distances(size, at), 0)
@@ -129,10 +129,10 @@ class EffectiveField:
     def totals(self) -> dict[str, float | None]:
         """Return the measures that are one number each; of the standard deviation the larger axis."""
         return {
-            "effective_field": self.side,
-            "effective_field_ratio": self.ratio,
-            "effective_field_standard_deviation": max(self.standard_deviation),
-            "effective_field_luo_size": self.luo_size,
+            "effective_receptive_field": self.side,
+            "effective_receptive_field_ratio": self.ratio,
+            "effective_receptive_field_standard_deviation": max(self.standard_deviation),
+            "effective_receptive_field_luo_size": self.luo_size,
         }
 
 
@@ -163,8 +163,7 @@ def effective_field(
     what = "the last map" if layer is None else f"layer={layer}"
     count, channels, height, width = images.shape
     trace = trace_of(network, (channels, height, width))
-    place = _last_map(network, trace) if layer is None else _output_of(network, trace, layer)
-    known, sight, shape, at = place
+    known, sight, shape, at = _last_map(network, trace) if layer is None else _output_of(network, trace, layer)
     try:
         unit = centre_unit(sight, shape, (height, width))
     except ValueError as error:

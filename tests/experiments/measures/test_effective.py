@@ -67,7 +67,7 @@ def _seeded() -> None:
 
 @pytest.mark.parametrize("n", [5, 10, 20])
 def test_uniform_layers_spread_as_their_number_times_the_variance_of_a_kernel(n: int) -> None:
-    # Luo et al. 2016, section 2.2.
+    # Luo et al. 2016, section 2.
     for channels, kernel in ((1, 3), (2, 3), (1, 5)):
         size = n * (kernel - 1) + 3
         # As many draws as channels: alike as they are, random signs could make them cancel.
@@ -136,7 +136,7 @@ def test_the_side_is_of_a_square_around_the_theoretical_centre() -> None:
 
 @pytest.mark.parametrize(("n", "relu"), RANDOM)
 def test_the_energy_of_random_layers_spreads_as_the_gradient_of_uniform_ones(n: int, *, relu: bool) -> None:
-    # Section 2.2 and 2.3: zero-mean weights. One network of many: five others stayed within 4 % and 7 %.
+    # Section 2: zero-mean weights. One network of many: five others stayed within 4 % and 7 %.
     size = 2 * n + 7
     field = effective_field(random(n, 24, relu=relu), noise(1, 3, size, size), draws=24)
     expected = sqrt(n * 8 / 12)
@@ -367,9 +367,8 @@ def test_of_a_layer_that_is_called_twice_the_last_call_counts() -> None:
             self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
         def forward(self, x: Tensor) -> Tensor:
-            once: Tensor = self.conv(x)
-            twice: Tensor = self.conv(once)
-            return twice.relu()
+            out: Tensor = F.relu(self.conv(self.conv(x)))
+            return out
 
     field = effective_field(Twice(), noise(1, 3, 15, 15), layer="conv")
     assert field.theoretical.size == (5, 5)
@@ -413,7 +412,8 @@ class Gated(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) → (N, 4, H', W')."""
         maps: Tensor = self.conv(x)
-        return maps * self.gate(maps.mean((2, 3), keepdim=True)).sigmoid()
+        gate: Tensor = self.gate(maps.mean((2, 3), keepdim=True))
+        return maps * gate.sigmoid()
 
 
 def test_where_a_unit_sees_the_whole_image_the_ratio_is_to_that() -> None:
@@ -436,16 +436,16 @@ def test_where_an_operator_is_not_understood_there_is_no_ratio() -> None:
     assert field.theoretical.status is Status.UNSUPPORTED
     assert (field.ratio, field.unit.window, field.clipped) == (None, None, True)
     assert field.unit.centre == (4.5, 4.5)
-    assert field.totals()["effective_field_ratio"] is None
+    assert field.totals()["effective_receptive_field_ratio"] is None
 
 
 def test_one_number_each() -> None:
     field = effective_field(random(3, 4, relu=True), noise(2, 3, 12, 9))
     assert field.totals() == {
-        "effective_field": field.side,
-        "effective_field_ratio": field.ratio,
-        "effective_field_standard_deviation": max(field.standard_deviation),
-        "effective_field_luo_size": field.luo_size,
+        "effective_receptive_field": field.side,
+        "effective_receptive_field_ratio": field.ratio,
+        "effective_receptive_field_standard_deviation": max(field.standard_deviation),
+        "effective_receptive_field_luo_size": field.luo_size,
     }
 
 
