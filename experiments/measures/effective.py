@@ -241,8 +241,8 @@ def _gradients(device: torch.device) -> Iterator[None]:
     """Compute gradients in full precision, whatever the surroundings; torch's random state is left as it was found."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        # Ends torch.no_grad(), too.
         stack.enter_context(torch.inference_mode(mode=False))
-        stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
         yield
 
