@@ -1,12 +1,14 @@
 """A small network to compare sizes of filters at an equal receptive field (Simonyan & Zisserman 2015, section 2.3)."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.he import he_normal
+from lightning_modules.networks.widths import scaled
 
 
 def _layer(in_channels: int, width: int, kernel_size: int) -> nn.Sequential:
@@ -33,10 +35,15 @@ class FilterStack(nn.Module):
         kernel_size: of the stages' convolutions, in pixels, odd.
         convs_per_stage: convolutions in each stage.
         widths: channels of each stage.
+        width_multiplier: of `widths` (Howard et al. 2017, section 3.3).
 
     Raises:
         ValueError: an argument out of its range; in `forward`, images that the pools would make vanish.
     """
+
+    # What makes it deeper; no paper says how deep a stack can be, a hundred layers a stage is past any use.
+    DEPTH_ARGUMENT: ClassVar[str] = "convs_per_stage"
+    DEPTHS: ClassVar[Sequence[int]] = range(1, 101)
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class FilterStack(nn.Module):
         kernel_size: int = 3,
         convs_per_stage: int = 2,
         widths: Sequence[int] = (32, 32, 32),
+        width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels, convs_per_stage=convs_per_stage)
@@ -53,6 +61,8 @@ class FilterStack(nn.Module):
         arguments.odd(kernel_size=kernel_size)
         if not widths:
             raise ValueError("widths=[]: must name the width of at least one stage")
+        self.base_width = max(widths)
+        widths = [scaled(width, width_multiplier) for width in widths]
 
         self.stem = _layer(in_channels, widths[0], 3)
         stages: list[nn.Module] = []

@@ -1,7 +1,7 @@
 """GoogLeNet (Szegedy et al. 2015, Going Deeper with Convolutions)."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.he import he_normal
+from lightning_modules.networks.widths import scaled
 
 
 class GoogLeNetLogits(NamedTuple):
@@ -60,6 +61,7 @@ class Inception(nn.Module):
         batch_norm: bool,
     ) -> None:
         super().__init__()
+        self.out_channels = conv1x1 + conv3x3 + conv5x5 + pool_projection
         convolution = partial(Convolution, batch_norm=batch_norm)
         self.branch1 = convolution(in_channels, conv1x1, 1)
         self.branch2 = nn.Sequential(convolution(in_channels, reduce3x3, 1), convolution(reduce3x3, conv3x3, 3))
@@ -82,13 +84,19 @@ class AuxiliaryHead(nn.Module):
     paper's 5x5 pool of stride 3 makes the same 4x4 of 14x14, of windows one pixel larger.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, *, dropout: float, batch_norm: bool) -> None:
+    # Of the convolution and of the hidden layer.
+    WIDTHS: ClassVar[tuple[int, int]] = (128, 1024)
+
+    def __init__(
+        self, in_channels: int, num_classes: int, *, dropout: float, batch_norm: bool, width_multiplier: float
+    ) -> None:
         super().__init__()
+        channels, units = (scaled(width, width_multiplier) for width in self.WIDTHS)
         self.avgpool = nn.AdaptiveAvgPool2d(4)
-        self.conv = Convolution(in_channels, 128, 1, batch_norm=batch_norm)
-        self.fc1 = nn.Linear(128 * 4 * 4, 1024)
+        self.conv = Convolution(in_channels, channels, 1, batch_norm=batch_norm)
+        self.fc1 = nn.Linear(channels * 4 * 4, units)
         self.dropout = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(1024, num_classes)
+        self.fc2 = nn.Linear(units, num_classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
@@ -118,10 +126,14 @@ class GoogLeNet(nn.Module):
             image down to an eighth, and padded pools.
         dropout: probability of dropping a unit before the last layer.
         aux_dropout: the same in the auxiliary heads.
+        width_multiplier: of every layer's channels, and of the auxiliary heads' units (Howard et al. 2017, section
+            3.3).
 
     Raises:
         ValueError: an argument out of its range; in `forward`, images that a pool would make vanish.
     """
+
+    WIDEST: ClassVar[int] = 384  # of Table 1's convolutions
 
     def __init__(
         self,
@@ -135,6 +147,7 @@ class GoogLeNet(nn.Module):
         small_images: bool = False,
         dropout: float = 0.2,
         aux_dropout: float = 0.7,
+        width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels)
@@ -142,40 +155,54 @@ class GoogLeNet(nn.Module):
         arguments.probability(dropout=dropout, aux_dropout=aux_dropout)
         arguments.one_of((2, 3), last_pool_kernel_size=last_pool_kernel_size)
         convolution = partial(Convolution, batch_norm=batch_norm)
-        inception = partial(Inception, kernel_size_5x5=kernel_size_5x5, batch_norm=batch_norm)
+        width = partial(scaled, width_multiplier=width_multiplier)
+        self.base_width = max(AuxiliaryHead.WIDTHS) if aux_heads else self.WIDEST
+        stem, stem_out = width(64), width(192)
+
+        def inception(in_channels: int, *widths: int) -> Inception:
+            return Inception(in_channels, *map(width, widths), kernel_size_5x5=kernel_size_5x5, batch_norm=batch_norm)
 
         def pool(kernel_size: int) -> nn.MaxPool2d:
             if small_images:
                 return nn.MaxPool2d(kernel_size, stride=2, padding=(kernel_size - 1) // 2)
             return nn.MaxPool2d(kernel_size, stride=2, ceil_mode=True)
 
-        self.conv1 = convolution(in_channels, 192, 3) if small_images else convolution(in_channels, 64, 7, stride=2)
+        self.conv1 = (
+            convolution(in_channels, stem_out, 3) if small_images else convolution(in_channels, stem, 7, stride=2)
+        )
         self.maxpool1 = nn.Identity() if small_images else pool(3)
-        self.conv2 = nn.Identity() if small_images else convolution(64, 64, 1)
-        self.conv3 = nn.Identity() if small_images else convolution(64, 192, 3)
+        self.conv2 = nn.Identity() if small_images else convolution(stem, stem, 1)
+        self.conv3 = nn.Identity() if small_images else convolution(stem, stem_out, 3)
         self.maxpool2 = nn.Identity() if small_images else pool(3)
 
-        self.inception3a = inception(192, 64, 96, 128, 16, 32, 32)
-        self.inception3b = inception(256, 128, 128, 192, 32, 96, 64)
+        self.inception3a = inception(stem_out, 64, 96, 128, 16, 32, 32)
+        self.inception3b = inception(self.inception3a.out_channels, 128, 128, 192, 32, 96, 64)
         self.maxpool3 = pool(3)
-        self.inception4a = inception(480, 192, 96, 208, 16, 48, 64)
-        self.inception4b = inception(512, 160, 112, 224, 24, 64, 64)
-        self.inception4c = inception(512, 128, 128, 256, 24, 64, 64)
-        self.inception4d = inception(512, 112, 144, 288, 32, 64, 64)
-        self.inception4e = inception(528, 256, 160, 320, 32, 128, 128)
+        self.inception4a = inception(self.inception3b.out_channels, 192, 96, 208, 16, 48, 64)
+        self.inception4b = inception(self.inception4a.out_channels, 160, 112, 224, 24, 64, 64)
+        self.inception4c = inception(self.inception4b.out_channels, 128, 128, 256, 24, 64, 64)
+        self.inception4d = inception(self.inception4c.out_channels, 112, 144, 288, 32, 64, 64)
+        self.inception4e = inception(self.inception4d.out_channels, 256, 160, 320, 32, 128, 128)
         self.maxpool4 = pool(last_pool_kernel_size)
-        self.inception5a = inception(832, 256, 160, 320, 32, 128, 128)
-        self.inception5b = inception(832, 384, 192, 384, 48, 128, 128)
+        self.inception5a = inception(self.inception4e.out_channels, 256, 160, 320, 32, 128, 128)
+        self.inception5b = inception(self.inception5a.out_channels, 384, 192, 384, 48, 128, 128)
 
         self.aux1: nn.Module | None = None
         self.aux2: nn.Module | None = None
         if aux_heads:
-            self.aux1 = AuxiliaryHead(512, num_classes, dropout=aux_dropout, batch_norm=batch_norm)
-            self.aux2 = AuxiliaryHead(528, num_classes, dropout=aux_dropout, batch_norm=batch_norm)
+            auxiliary_head = partial(
+                AuxiliaryHead,
+                num_classes=num_classes,
+                dropout=aux_dropout,
+                batch_norm=batch_norm,
+                width_multiplier=width_multiplier,
+            )
+            self.aux1 = auxiliary_head(self.inception4a.out_channels)
+            self.aux2 = auxiliary_head(self.inception4d.out_channels)
 
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(1024, num_classes)
+        self.fc = nn.Linear(self.inception5b.out_channels, num_classes)
         self.apply(self.initialise)
 
         # The least side, in pixels, that leaves something for the last pool.

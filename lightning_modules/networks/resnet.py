@@ -1,5 +1,6 @@
 """Residual networks and their plain twins (He et al. 2016, Deep Residual Learning for Image Recognition)."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.he import he_normal
+from lightning_modules.networks.widths import scaled
 
 SHORTCUTS = ("A", "B", "C")  # section 4.1
 
@@ -141,6 +143,7 @@ class ResNet(nn.Module):
         stem_kernel_size: of the first convolution, odd; 3 suits 32 pixels.
         stem_stride: of the first convolution, in pixels; 1 suits 32 pixels.
         stem_pool: a 3x3 max pool of stride 2 after the first convolution.
+        width_multiplier: of every layer's channels (Howard et al. 2017, section 3.3).
 
     Raises:
         ValueError: an argument out of its range.
@@ -154,6 +157,9 @@ class ResNet(nn.Module):
         101: (Bottleneck, (3, 4, 23, 3)),
         152: (Bottleneck, (3, 8, 36, 3)),
     }
+    DEPTHS: ClassVar[Sequence[int]] = tuple(BLOCKS)
+    # Channels of the stages' convolutions; of a bottleneck's last, four times as many.
+    WIDTHS: ClassVar[tuple[int, int, int, int]] = (64, 128, 256, 512)
 
     def __init__(
         self,
@@ -166,6 +172,7 @@ class ResNet(nn.Module):
         stem_kernel_size: int = 7,
         stem_stride: int = 2,
         stem_pool: bool = True,
+        width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels, stem_stride=stem_stride)
@@ -173,20 +180,22 @@ class ResNet(nn.Module):
         arguments.one_of(self.BLOCKS, depth=depth)
         arguments.one_of(SHORTCUTS, shortcut=shortcut)
         block, blocks = self.BLOCKS[depth]
+        self.base_width = max(self.WIDTHS)
+        first, second, third, fourth = (scaled(width, width_multiplier) for width in self.WIDTHS)
         joined = shortcut if residual else None
 
         self.conv1 = nn.Conv2d(
-            in_channels, 64, stem_kernel_size, stride=stem_stride, padding=stem_kernel_size // 2, bias=False
+            in_channels, first, stem_kernel_size, stride=stem_stride, padding=stem_kernel_size // 2, bias=False
         )
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if stem_pool else nn.Identity()
-        self.layer1 = _stage(block, 64, 64, blocks=blocks[0], stride=1, shortcut=joined)
-        self.layer2 = _stage(block, 64 * block.expansion, 128, blocks=blocks[1], stride=2, shortcut=joined)
-        self.layer3 = _stage(block, 128 * block.expansion, 256, blocks=blocks[2], stride=2, shortcut=joined)
-        self.layer4 = _stage(block, 256 * block.expansion, 512, blocks=blocks[3], stride=2, shortcut=joined)
+        self.layer1 = _stage(block, first, first, blocks=blocks[0], stride=1, shortcut=joined)
+        self.layer2 = _stage(block, first * block.expansion, second, blocks=blocks[1], stride=2, shortcut=joined)
+        self.layer3 = _stage(block, second * block.expansion, third, blocks=blocks[2], stride=2, shortcut=joined)
+        self.layer4 = _stage(block, third * block.expansion, fourth, blocks=blocks[3], stride=2, shortcut=joined)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        self.fc = nn.Linear(fourth * block.expansion, num_classes)
         self.apply(self.initialise)
 
     initialise = staticmethod(he_normal)
@@ -211,10 +220,14 @@ class CifarResNet(nn.Module):
         residual: `False` leaves out every shortcut (the paper's plain networks); other modules and their names stay.
         shortcut: "A" pads new channels with zeros (the paper's choice), "B" projects where the shape changes, "C"
             projects everywhere.
+        width_multiplier: of every layer's channels (Howard et al. 2017, section 3.3).
 
     Raises:
         ValueError: an argument out of its range.
     """
+
+    DEPTHS: ClassVar[Sequence[int]] = range(8, 1203, 6)  # 1202 layers: the paper's deepest
+    WIDTHS: ClassVar[tuple[int, int, int]] = (16, 32, 64)
 
     def __init__(
         self,
@@ -224,6 +237,7 @@ class CifarResNet(nn.Module):
         depth: int = 20,
         residual: bool = True,
         shortcut: str = "A",
+        width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels)
@@ -232,15 +246,17 @@ class CifarResNet(nn.Module):
         if n < 1 or rest:
             raise ValueError(f"depth={depth}: must be 6n + 2 with n at least 1, e.g. 20, 32, 44, 56 or 110")
         joined = shortcut if residual else None
+        self.base_width = max(self.WIDTHS)
+        first, second, third = (scaled(width, width_multiplier) for width in self.WIDTHS)
 
-        self.conv1 = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        self.conv1 = nn.Conv2d(in_channels, first, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = _stage(BasicBlock, 16, 16, blocks=n, stride=1, shortcut=joined)
-        self.layer2 = _stage(BasicBlock, 16, 32, blocks=n, stride=2, shortcut=joined)
-        self.layer3 = _stage(BasicBlock, 32, 64, blocks=n, stride=2, shortcut=joined)
+        self.layer1 = _stage(BasicBlock, first, first, blocks=n, stride=1, shortcut=joined)
+        self.layer2 = _stage(BasicBlock, first, second, blocks=n, stride=2, shortcut=joined)
+        self.layer3 = _stage(BasicBlock, second, third, blocks=n, stride=2, shortcut=joined)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(64, num_classes)
+        self.fc = nn.Linear(third, num_classes)
         self.apply(self.initialise)
 
     initialise = staticmethod(he_normal)

@@ -1,12 +1,14 @@
 """VGG (Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition)."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.he import he_normal
+from lightning_modules.networks.widths import scaled
 
 # Table 1: five stages of 3x3 convolutions, a 2x2 max pool after each.
 STAGE_WIDTHS = (64, 128, 256, 512, 512)
@@ -34,10 +36,15 @@ class VGG(nn.Module):
             has another size. 7 is the paper's, at 224 pixels; 1 suits 32 pixels.
         head_widths: widths of the hidden fully connected layers; none makes the head a single linear layer.
         dropout: probability of dropping a unit of a hidden fully connected layer.
+        width_multiplier: of the stages' channels and of `head_widths` alike (Howard et al. 2017, section 3.3). Most
+            parameters are the head's: with hidden layers of fixed width no multiplier would bring VGG-16 for 1000
+            classes below 21 of its 138 million, and near there only a stage or two of single channels would remain.
 
     Raises:
         ValueError: an argument out of its range; in `forward`, images below 32 pixels.
     """
+
+    DEPTHS: ClassVar[Sequence[int]] = tuple(CONVOLUTIONS_PER_STAGE)
 
     def __init__(
         self,
@@ -49,6 +56,7 @@ class VGG(nn.Module):
         pooled_size: int = 7,
         head_widths: Sequence[int] = (4096, 4096),
         dropout: float = 0.5,
+        width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels, pooled_size=pooled_size)
@@ -56,9 +64,13 @@ class VGG(nn.Module):
         arguments.probability(dropout=dropout)
         arguments.one_of(CONVOLUTIONS_PER_STAGE, depth=depth)
 
+        self.base_width = max(*STAGE_WIDTHS, *head_widths)
+        stage_widths = [scaled(width, width_multiplier) for width in STAGE_WIDTHS]
+        head_widths = [scaled(width, width_multiplier) for width in head_widths]
+
         features: list[nn.Module] = []
         channels = in_channels
-        for width, convolutions in zip(STAGE_WIDTHS, CONVOLUTIONS_PER_STAGE[depth], strict=True):
+        for width, convolutions in zip(stage_widths, CONVOLUTIONS_PER_STAGE[depth], strict=True):
             for _ in range(convolutions):
                 features.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
                 if batch_norm:

@@ -1,0 +1,25 @@
+"""Thinner and wider networks: the width multiplier (Howard et al. 2017, MobileNets, section 3.3; there alpha).
+
+A network whose size can be matched to a budget tells of itself:
+
+- the argument `width_multiplier` thins or widens it "uniformly at each layer": every convolution and every hidden fully
+  connected layer, so that parameters and MACs go with about the square of the multiplier; image and classes stay;
+- the attribute `base_width` is the width that its widest layer has at a multiplier of 1, in channels or units;
+- the class variable `DEPTHS` lists the values, shallow to deep, of the argument `depth`, or of the one that
+  `DEPTH_ARGUMENT` names.
+"""
+
+import math
+
+
+def scaled(width: int, width_multiplier: float) -> int:
+    """Return `width` times the multiplier in whole channels, halves rounded up; at least one.
+
+    It never falls as the multiplier grows, and is `width` at a multiplier of 1.
+
+    Raises:
+        ValueError: a multiplier of 0 or below, or one that is no finite number.
+    """
+    if not 0 < width_multiplier < math.inf:
+        raise ValueError(f"width_multiplier={width_multiplier}: must be above 0 and finite")
+    return max(1, math.floor(width * width_multiplier + 0.5))
