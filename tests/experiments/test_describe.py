@@ -66,6 +66,37 @@ def test_numbers_and_a_picture_are_written(tmp_path: Path, capsys: pytest.Captur
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_network_with_the_budget_of_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "matched.json"
+    text = printed(capsys, "model=plain56", "input=32", "match.macs=resnet20", "match.by=width", f"json={file}")
+    found = "39,813,480 MACs"
+    assert text.startswith(f"plain56 with width_multiplier=0.5625: {found} at input 3x32x32; target resnet20: 40,551,")
+    assert "residual -737,560 (-1.82 %), within the tolerance of 2 %" in text
+    # What is described is the matched network.
+    assert f"parameters (1.03 MiB), {found} and" in text
+    assert "layer3.8.conv2 │ Conv2d │ 36x8x8" in text
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert content["model"] == "plain56"
+    assert content["macs"] == content["match"]["found"] == 39_813_480
+    assert content["match"]["overrides"] == ["model.network.width_multiplier=0.5625"]
+
+
+def test_a_budget_by_depth_and_as_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "model=plain20", "input=32", "match.parameters=853,018", "match.by=depth")
+    assert "plain20 with depth=56: 853,018 parameters at 10 classes; target: 853,018; residual 0, within" in text
+    assert "at input 3x32x32, depth 56" in text
+
+
+def test_a_budget_that_cannot_be_met_is_said_and_the_nearest_described(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["model=plain20", "input=32", "match.macs=60000000", "match.by=depth"]
+    assert describe.main(arguments) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "residual -5,293,184 (-8.82 %), outside the tolerance of 2 %: the nearest depth is this far off" in text
+    assert "at input 3x32x32, depth 26" in text
+    assert describe.main([*arguments, "match.tolerance=0.09"]) == 0
+    assert "within the tolerance of 9 %" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -90,6 +121,24 @@ def test_numbers_and_a_picture_are_written(tmp_path: Path, capsys: pytest.Captur
         (["json=nowhere/numbers.json"], "the folder nowhere does not exist"),
         (["picture=drawing.bmp"], "must end in .png or .svg or .pdf"),
         (["--verbose"], "--verbose: unknown flag"),
+        (["match.macs=resnett20"], "match.macs=resnett20: no such network; did you mean 'resnet20'?"),
+        (["match.macs=torchvision:resnet21"], "match.macs=torchvision:resnet21: no such network of images"),
+        (["match.mac=resnet20"], "match.mac=resnet20: not a key of describe; did you mean 'match.macs'?"),
+        (["match.macs=-5"], "match.macs=-5: must be the name of a network or a whole number from 1"),
+        (["match.macs=0"], "match.macs=0: must be the name of a network or a whole number from 1"),
+        (["match.macs=4.5M"], "match.macs=4.5M: must be the name of a network or a whole number from 1"),
+        (["match.macs=1,00"], "match.macs=1,00: must be the name of a network or a whole number from 1"),
+        (["match.parameters=" + 500 * "9"], "must be the name of a network or a whole number from 1 to 10"),
+        (["match.macs=resnet20", "match.parameters=9"], "match.parameters and match.macs: only one of them"),
+        (["match.by=depth"], "match.by=depth: nothing to match; say what with match.macs or match.parameters"),
+        (["match.tolerance=0.1"], "match.tolerance=0.1: nothing to match"),
+        (["match.macs=9", "match.by=widht"], "match.by=widht: did you mean 'width'?"),
+        (["match.macs=9", "match.tolerance=1"], "match.tolerance=1.0: must be from 0 to below 1"),
+        (["match.macs=9", "match.tolerance=2%"], "match.tolerance=2%: must be a number, e.g. 0.02 for 2 %"),
+        (["model=torchvision:resnet18", "match.macs=9"], "match.by=width varies networks of conf/model"),
+        (["model=googlenet_small", "match.macs=9", "match.by=depth"], "lists no depths to choose from"),
+        (["model=vgg11", "input=8", "match.macs=resnet20"], "model=vgg11: .* at least 32x32 pixels"),
+        (["model=plain20", "input=8", "match.macs=vgg11"], "match.macs=vgg11: .* at least 32x32 pixels"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:

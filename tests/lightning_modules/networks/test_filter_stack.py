@@ -32,6 +32,16 @@ def test_all_parameters() -> None:
     assert sum(parameter.numel() for parameter in two_3x3().parameters()) == 928 + 55_296 + 6 * 64 + 330
 
 
+def test_parameters_at_another_width() -> None:
+    network = FilterStack(num_classes=10, kernel_size=3, convs_per_stage=2, widths=(8, 12), width_multiplier=0.6)
+    # 4.8 and 7.2 channels
+    a, b = 5, 7
+    convolutions = 9 * (3 * a + 2 * a * a + a * b + b * b)
+    assert sum(parameter.numel() for parameter in network.parameters()) == (
+        convolutions + 2 * (3 * a + 2 * b) + 10 * b + 10
+    )
+
+
 def receptive_field(network: FilterStack) -> int:
     """Extent in pixels of the gradient of one unit of the last stage, all weights positive and pools averaging."""
     network = network.double().eval()

@@ -85,6 +85,18 @@ def test_the_small_form_takes_weights_of_the_usual_cifar_network() -> None:
             torch.testing.assert_close(network.train(training)(images), theirs.train(training)(images))
 
 
+def test_branches_are_rounded_one_by_one_and_then_concatenated() -> None:
+    with torch.device("meta"):
+        network = GoogLeNet(num_classes=10, width_multiplier=0.3)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    # 3a: 0.3 of 64, 128, 32 and 32 channels are 19.2, 38.4, 9.6 and 9.6.
+    assert shapes["inception3b.branch1.conv.weight"] == (38, 19 + 38 + 10 + 10, 1, 1)
+    # 4.8 of 57.6 channels
+    assert shapes["inception3a.branch3.0.conv.weight"] == (5, 58, 1, 1)
+    # 5b: 115.2, 115.2, 38.4 and 38.4
+    assert shapes["fc.weight"] == (10, 115 + 115 + 38 + 38)
+
+
 @pytest.mark.parametrize("small_images", [False, True])
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_every_parameter_gets_a_gradient_at_32_pixels(*, small_images: bool, batch_norm: bool) -> None:

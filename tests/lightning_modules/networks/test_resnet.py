@@ -143,6 +143,29 @@ def test_option_a_adds_no_parameters_b_projects_where_the_shape_changes_c_everyw
     assert len(names["C"]) == 9
 
 
+def test_parameters_and_macs_at_another_width() -> None:
+    # 0.3 of 16, 32 and 64 channels: 4.8, 9.6 and 19.2.
+    a, b, c, n = 5, 10, 19, 3
+    with torch.device("meta"):
+        network = CifarResNet(num_classes=10, depth=6 * n + 2, width_multiplier=0.3)
+    weights = [
+        9 * (3 * a + 2 * n * a * a),
+        9 * (a * b + (2 * n - 1) * b * b),
+        9 * (b * c + (2 * n - 1) * c * c),
+    ]
+    norms = 2 * (a + 2 * n * (a + b + c))
+    assert parameters(network) == sum(weights) + norms + 10 * c + 10
+    assert macs(network, 32) == weights[0] * 32**2 + weights[1] * 16**2 + weights[2] * 8**2 + 10 * c
+
+
+def test_option_a_at_odd_differences_of_channels() -> None:
+    network = CifarResNet(num_classes=10, depth=8, width_multiplier=0.3)
+    shortcuts = [module for module in network.modules() if isinstance(module, PaddedIdentity)]
+    assert [(shortcut.before, shortcut.after) for shortcut in shortcuts] == [(2, 3), (4, 5)]
+    network(torch.randn(2, 3, 32, 32)).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+
 @pytest.mark.parametrize("network", [ResNet, CifarResNet])
 def test_the_plain_twin_lacks_the_shortcuts_and_nothing_else(network: type[ResNet | CifarResNet]) -> None:
     depth = 18 if network is ResNet else 20

@@ -77,6 +77,21 @@ def test_no_hidden_width_makes_a_single_linear_head() -> None:
     assert network(torch.randn(1, 3, 32, 32)).shape == (1, 10)
 
 
+def test_a_quarter_of_the_width_is_torchvisions_network_of_such_layers() -> None:
+    layers = torchvision.models.vgg.make_layers([16, "M", 32, "M", 64, 64, "M", 128, 128, "M", 128, 128, "M"])
+    with torch.device("meta"):
+        network = VGG(num_classes=10, depth=11, pooled_size=7, head_widths=(128, 64), width_multiplier=0.25)
+    assert [tensor.shape for tensor in network.features.state_dict().values()] == [
+        tensor.shape for tensor in layers.state_dict().values()
+    ]
+    # The head is thinned as well: it has most of the parameters.
+    assert [layer.weight.shape for layer in network.classifier if isinstance(layer, nn.Linear)] == [
+        (32, 128 * 7 * 7),
+        (16, 32),
+        (10, 16),
+    ]
+
+
 def test_every_parameter_gets_a_gradient() -> None:
     torch.manual_seed(0)
     network = small()
