@@ -16,7 +16,7 @@ def test_a_network_of_the_configuration() -> None:
     found = architecture(["model=plain56", "model.network.depth=20", "++model.network.shortcut=B", "seed=4"])
     assert found.name == "plain56"
     assert found.title == "plain56 with depth=20, shortcut=B"
-    assert found.image_size == 8  # of the default data set
+    assert found.image_size == 32  # of the default data set
     network = found.build(7, 1)
     assert on_meta(network)
     assert network.get_parameter("fc.weight").shape == (7, 64)
