@@ -3,7 +3,8 @@
 whydeep describe model=resnet20 input=32
 whydeep describe model=resnet20 model.network.depth=32 input=64x48 json=resnet32.json
 whydeep describe model=plain56 match.macs=resnet20 match.by=width
-whydeep describe model=torchvision:resnet50 input=224 picture=resnet50.png
+whydeep describe model=torchvision:resnet50 input=224 html=resnet50.html
+whydeep describe model=resnet20 effective=16 latency=2 batch=128
 
 keys:
   model=NAME           one of conf/model, with any of its keys as model.network.KEY=VALUE;
@@ -17,12 +18,20 @@ keys:
                        the same with parameters
   match.by=width       what to change for it: width (all channels alike) or depth
   match.tolerance=0.02 largest residual, as a share of the target
+  mode=evaluation      or training: with auxiliary heads, and batch norm that sees the whole map
+  latency=SECONDS      also time forward passes, for at least so long, and their peak memory
+  batch=1              images a pass, for latency
+  device=cpu           or cuda, for latency
+  effective=N          also measure the effective receptive field at initialisation, over N images of noise
   json=FILE            also write all numbers there
+  html=FILE            also write a page with all numbers and pictures
   picture=FILE         also draw how the receptive field grows (.png, .svg or .pdf)
 """
 
 import json
+import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +53,7 @@ from experiments.runs.matching import (
 )
 
 if TYPE_CHECKING:
-    from experiments.measures.network import NetworkMeasures
+    from experiments.runs.description import Description
 
 KEYS = {
     "input": None,
@@ -54,12 +63,22 @@ KEYS = {
     "match.macs": None,
     "match.by": None,
     "match.tolerance": None,
+    "mode": "evaluation",
+    "latency": None,
+    "batch": "1",
+    "device": "cpu",
+    "effective": None,
     "json": None,
+    "html": None,
     "picture": None,
 }
 # Images from here on are taken for photographs such as ImageNet's, smaller ones for CIFAR's.
 LARGE_IMAGE = 112
-PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
+SUFFIXES = {"json": (".json",), "html": (".html",), "picture": (".png", ".svg", ".pdf")}
+MODES = ("evaluation", "training")
+DEVICES = ("cpu", "cuda")
+LONGEST = 3600  # seconds of timing
+LARGEST = 10**6  # of a side, the channels or the classes
 NOT_MET = 1  # exit code
 
 
@@ -82,9 +101,10 @@ def main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     keys, overrides = split_arguments(argv, KEYS)
-    for name, suffixes in (("json", (".json",)), ("picture", PICTURE_SUFFIXES)):
+    for name in SUFFIXES:
         if (file := keys[name]) is not None:
-            _check_file(name, Path(file), suffixes)
+            _check_file(name, Path(file))
+    _check_choices(keys)
     budget = _budget(keys)
     _check_overrides(overrides)
     described = architecture(overrides)
@@ -93,35 +113,100 @@ def main(argv: Sequence[str]) -> int:
     if matched is not None:
         described = matched.architecture
 
-    # Seconds that --help and mistakes save.
-    from experiments.measures.network import measure  # noqa: PLC0415
-    from experiments.measures.table import print_measures  # noqa: PLC0415
+    remarks = [matched.sentence()] if matched is not None else []
+    remarks += [request.remark] if request.remark else []
+    description = _described(described, request, keys, remarks)
+    from experiments.measures.table import print_measures  # noqa: PLC0415 - start-up time
 
-    network = described.build(request.num_classes, request.input_shape[0])
-    try:
-        measures = measure(network, request.input_shape)
-    except ValueError as error:
-        raise UserError(f"model={described.name}: {error}") from error
-    if matched is not None:
-        print(matched.sentence())
-    print_measures(measures, described.title, request.remark)
+    print_measures(description.measures, description.title, description.sentences)
     if (file := keys["json"]) is not None:
-        content = {"model": described.name, "num_classes": request.num_classes, **measures.as_dict()}
+        content = {"model": described.name, "num_classes": request.num_classes, **description.as_dict()}
         content |= {} if matched is None else {"match": matched.as_dict()}
         _written(Path(file), lambda path: path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
-    if (file := keys["picture"]) is not None:
-        _draw(measures, Path(file))
+    _draw(description, keys, shlex.join(["whydeep", "describe", *argv]))
     return 0 if matched is None or matched.within else NOT_MET
 
 
-def _draw(measures: "NetworkMeasures", file: Path) -> None:
-    from experiments.measures.drawing import draw_receptive_fields  # noqa: PLC0415
+def _described(
+    described: Architecture, request: Request, keys: Mapping[str, str | None], remarks: Sequence[str]
+) -> "Description":
+    """Measure what was asked."""
+    # Seconds that --help and mistakes save.
+    from experiments.measures.network import measure  # noqa: PLC0415
+    from experiments.runs.description import Description, seen_at_initialisation, timed  # noqa: PLC0415
 
+    channels, height, width = shape = request.input_shape
+    network = described.build(request.num_classes, channels)
     try:
-        figure = draw_receptive_fields(measures)
+        measures = measure(network, shape, training=keys["mode"] == "training")
+        effective = keys["effective"]
+        seen = (
+            None
+            if effective is None
+            else seen_at_initialisation(described, shape, request.num_classes, _count("effective", effective))
+        )
     except ValueError as error:
-        raise UserError(f"picture={file}: {error}") from error
-    _written(file, lambda path: figure.savefig(path, dpi=150))
+        # The networks name the key that a run has for it.
+        text = str(error).rpartition(f"image_size={height}x{width}: ")[2]
+        raise UserError(f"input={height}x{width}: model={described.name}: {text}") from error
+    latency = None
+    if keys["latency"] is not None:
+        seconds, batch = _seconds(keys["latency"]), _count("batch", keys["batch"] or "")
+        device = _device(keys["device"] or "")
+        latency = timed(described, shape, request.num_classes, seconds=seconds, batch=batch, device=device)
+    return Description(described.title, measures, latency, seen, tuple(remarks))
+
+
+def _draw(description: "Description", keys: Mapping[str, str | None], command: str) -> None:
+    """Write the page and the picture that were asked for."""
+    if keys["html"] is None and keys["picture"] is None:
+        return
+    from experiments.runs.description_page import fields, page  # noqa: PLC0415 - start-up time
+
+    if (file := keys["html"]) is not None:
+        text = page(description, command)
+        _written(Path(file), lambda path: path.write_text(text, encoding="utf-8"))
+    if (file := keys["picture"]) is not None:
+        try:
+            figure = fields(description)
+        except ValueError as error:
+            raise UserError(f"picture={file}: {error}") from error
+        _written(Path(file), lambda path: figure.savefig(path, dpi=150))
+
+
+def _check_choices(keys: Mapping[str, str | None]) -> None:
+    """Refuse what can be seen to be wrong before anything is built."""
+    if keys["mode"] not in MODES:
+        raise UserError(f"mode={keys['mode']}: allowed: {', '.join(MODES)}")
+    _count("batch", keys["batch"] or "")
+    if keys["device"] not in DEVICES:
+        raise UserError(f"device={keys['device']}: allowed: {', '.join(DEVICES)}")
+    if keys["effective"] is not None:
+        _count("effective", keys["effective"])
+    if keys["latency"] is not None:
+        _seconds(keys["latency"])
+        return
+    for key in ("batch", "device"):
+        if keys[key] != KEYS[key]:
+            raise UserError(f"{key}={keys[key]}: goes with latency=SECONDS")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= LONGEST:
+        raise UserError(f"latency={text}: must be a number of seconds above 0, up to {LONGEST}")
+    return seconds
+
+
+def _device(name: str) -> str:
+    import torch  # noqa: PLC0415 - start-up time
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: this machine has none; device=cpu needs none")
+    return name
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:
@@ -181,22 +266,26 @@ def _target(key: str, text: str) -> int | str:
 
 def _size(text: str) -> tuple[int, int]:
     sides = text.lower().replace("\u00d7", "x").split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):  # noqa: PLR2004 - H and W
-        raise UserError(f"input={text}: must be N or HxW in pixels, e.g. 32 or 224x192")
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= LARGEST for side in sides):  # noqa: PLR2004
+        raise UserError(f"input={text}: must be N or HxW in pixels, e.g. 32 or 224x192, each from 1 to {LARGEST:,}")
     return int(sides[0]), int(sides[-1])
 
 
 def _count(key: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"{key}={text}: must be a whole number of at least 1")
+    if not text.isdecimal() or not 0 < int(text) <= LARGEST:
+        raise UserError(f"{key}={text}: must be a whole number from 1 to {LARGEST:,}")
     return int(text)
 
 
-def _check_file(key: str, file: Path, suffixes: tuple[str, ...]) -> None:
-    if file.suffix.lower() not in suffixes:
-        raise UserError(f"{key}={file}: must end in {' or '.join(suffixes)}")
-    if not file.absolute().parent.is_dir():
+def _check_file(key: str, file: Path) -> None:
+    """Refuse a file that could not be written once everything is computed."""
+    if file.suffix.lower() not in SUFFIXES[key]:
+        raise UserError(f"{key}={file}: must end in {' or '.join(SUFFIXES[key])}")
+    folder = file.absolute().parent
+    if not folder.is_dir():
         raise UserError(f"{key}={file}: the folder {file.parent} does not exist")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK) or folder.is_relative_to("/proc"):
+        raise UserError(f"{key}={file}: cannot be written; name a file in a folder that can")
 
 
 def _written(file: Path, write: Callable[[Path], object]) -> None:

@@ -15,7 +15,6 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from experiments.measures.centre import MAP_RANK, CentreUnit, centre_unit
@@ -62,6 +61,8 @@ class EffectiveField:
         receptive field; squares of this kind, of other shares, are what the script of Ding et al. measures, "Scaling Up
         Your Kernels to 31x31", CVPR 2022, of gradients that are not squared.
         """
+        from scipy.optimize import brentq  # noqa: PLC0415 - half a second, for those who ask
+
         y, x = (_distances(size, at) for size, at in zip(self.energy.shape, self.unit.centre, strict=True))
 
         def missing(half: float) -> float:

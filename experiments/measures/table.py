@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from experiments.measures.effective import SHARE, EffectiveField
+from experiments.measures.latency import Latency
 from experiments.measures.layers import Field
 from experiments.measures.network import NetworkMeasures
 from experiments.measures.reach import Status
@@ -13,16 +15,14 @@ from experiments.measures.reach import Status
 WIDTH = 150
 
 
-def print_measures(measures: NetworkMeasures, title: str, remark: str = "") -> None:
-    """Print the layers of a network and its totals; `remark` says what was assumed."""
+def print_measures(measures: NetworkMeasures, title: str, sentences: Sequence[str]) -> None:
+    """Print the layers of a network, and below them `sentences`."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
     console.print(layer_table(measures, title))
-    for line in totals(measures, title):
+    for line in sentences:
         console.print(line, highlight=False, soft_wrap=True)
-    if remark:
-        console.print(remark, highlight=False, soft_wrap=True)
 
 
 def layer_table(measures: NetworkMeasures, title: str) -> Table:
@@ -80,6 +80,26 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
     if measures.saved_bytes is not None:
         lines.append(f"training keeps {memory(measures.saved_bytes)} per image for the backward pass")
     return lines
+
+
+def latency_line(latency: Latency) -> str:
+    """Say what a forward pass took, and on what."""
+    first, median, third = (1000 * seconds for seconds in (latency.quartiles[0], latency.median, latency.quartiles[1]))
+    return (
+        f"forward pass of {shape_of(latency.input_shape)} on {latency.device}, {latency.threads} threads, "
+        f"{latency.dtype}: median {median:.3g} ms (quartiles {first:.3g} and {third:.3g} ms, {latency.passes} passes), "
+        f"at most {memory(latency.peak_bytes)} of tensors at once"
+    )
+
+
+def effective_line(effective: EffectiveField) -> str:
+    """Say how large the effective receptive field is, and of what."""
+    share = "" if effective.ratio is None else f", {effective.ratio:.0%} of {field_size(effective.theoretical)}"
+    beyond = "; a part of the theoretical one lies outside the image" if effective.clipped else ""
+    return (
+        f"effective receptive field of the last map: {SHARE:.2%} of the gradient's energy in a square of "
+        f"{effective.side:.1f} pixels{share}{beyond}"
+    )
 
 
 def field_size(field: Field) -> str:

@@ -46,6 +46,14 @@ class Architecture(ABC):
             UserError: an argument that the network does not take, or not with this value.
         """
 
+    @abstractmethod
+    def initialised(self, num_classes: int, in_channels: int, seed: int) -> "nn.Module":
+        """Build the network with the weights that it starts from with that seed, on the CPU.
+
+        Raises:
+            UserError: as `build`.
+        """
+
 
 @dataclass(frozen=True)
 class ConfiguredArchitecture(Architecture):
@@ -87,18 +95,33 @@ class ConfiguredArchitecture(Architecture):
         Raises:
             UserError: as `Architecture.build`.
         """
+        return _without_weights(lambda: self._made(num_classes, in_channels))
+
+    def initialised(self, num_classes: int, in_channels: int, seed: int) -> "nn.Module":
+        """Build the network with the weights that a run with that seed starts from.
+
+        Raises:
+            UserError: as `Architecture.build`.
+        """
+        from lightning_modules.initialisation import initialise  # noqa: PLC0415 - start-up time
+
+        network = self._made(num_classes, in_channels)
+        initialise(network, seed)
+        return network
+
+    def _made(self, num_classes: int, in_channels: int) -> "nn.Module":
         from hydra.errors import HydraException  # noqa: PLC0415 - start-up time
         from hydra.utils import instantiate  # noqa: PLC0415
 
-        def build() -> Any:  # noqa: ANN401 - whatever the target makes
-            try:
-                return instantiate(self.network, num_classes=num_classes, in_channels=in_channels, _convert_="all")
-            except HydraException as error:
-                text = " ".join(str(error.__cause__ or error).split())
-                joint = "." if "=" in text and text.partition("=")[0].isidentifier() else ": "
-                raise UserError(f"{_NETWORK}{joint}{text}") from error
-
-        return _without_weights(build)
+        try:
+            network: nn.Module = instantiate(
+                self.network, num_classes=num_classes, in_channels=in_channels, _convert_="all"
+            )
+        except HydraException as error:
+            text = " ".join(str(error.__cause__ or error).split())
+            joint = "." if "=" in text and text.partition("=")[0].isidentifier() else ": "
+            raise UserError(f"{_NETWORK}{joint}{text}") from error
+        return network
 
 
 @dataclass(frozen=True)
@@ -115,12 +138,29 @@ class TorchvisionArchitecture(Architecture):
         Raises:
             UserError: other than three input channels.
         """
+        return _without_weights(lambda: self._made(num_classes, in_channels))
+
+    def initialised(self, num_classes: int, in_channels: int, seed: int) -> "nn.Module":
+        """Build the network with the weights that its constructor draws with that seed.
+
+        Raises:
+            UserError: as `build`.
+        """
+        import torch  # noqa: PLC0415 - start-up time
+
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(seed)
+            return self._made(num_classes, in_channels)
+
+    def _made(self, num_classes: int, in_channels: int) -> "nn.Module":
         if in_channels != 3:  # noqa: PLR2004 - red, green, blue
             raise UserError(f"in_channels={in_channels}: torchvision's networks take 3")
         arguments: dict[str, Any] = {"weights": None, "num_classes": num_classes}
         if "weights_backbone" in inspect.signature(self.builder).parameters:
             arguments["weights_backbone"] = None
-        return _without_weights(lambda: self.builder(**arguments))
+        network: nn.Module = self.builder(**arguments)
+        return network
 
 
 def architecture(overrides: Sequence[str]) -> Architecture:

@@ -1,49 +1,72 @@
-"""The page that describes a network: totals, pictures, and a table of its layers."""
+"""What is said of a network without training it, in sentences and in numbers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from matplotlib.figure import Figure
+import torch
 
 from experiments.measures import table
+from experiments.measures.effective import EffectiveField, effective_field
+from experiments.measures.latency import Latency, time_forward
 from experiments.measures.network import NetworkMeasures
-from experiments.runs.pages import inline_svg, page_environment
+from experiments.runs.architectures import Architecture
+
+SEED = 0  # of the weights, where numbers are needed
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure of the page: `name` is unique on it, `caption` stands below and is read to those who cannot see it."""
+class Description:
+    """What is known of a network at one input size.
 
-    name: str
-    caption: str
-    figure: Figure
-
-
-def description_page(
-    title: str,
-    measures: NetworkMeasures,
-    *,
-    command: str,
-    remarks: Sequence[str] = (),
-    pictures: Sequence[Picture] = (),
-) -> str:
-    """Return the page of a network as HTML that needs no other file.
-
-    Args:
-        title: the network's name.
-        measures: what is known of it.
-        command: that makes the same page.
-        remarks: sentences on how it was chosen or measured, shown below the totals.
-        pictures: shown in this order.
+    Attributes:
+        title: the network and what was changed of it.
+        measures: what can be known without numbers.
+        latency: of a forward pass, if it was asked for.
+        effective: the effective receptive field at initialisation, if it was asked for.
+        remarks: sentences on how the network was chosen and what was assumed.
     """
-    template = page_environment(Path(__file__).parent).get_template("description.html.jinja")
-    return template.render(
-        title=title,
-        measures=measures,
-        totals=table.totals(measures, title),
-        remarks=remarks,
-        pictures=[(inline_svg(item.figure, item.name, item.caption), item.caption) for item in pictures],
-        command=command,
-        say=table,
-    )
+
+    title: str
+    measures: NetworkMeasures
+    latency: Latency | None = None
+    effective: EffectiveField | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """What stands below the table of the layers."""
+        lines = table.totals(self.measures, self.title)
+        if self.latency is not None:
+            lines.append(table.latency_line(self.latency))
+        if self.effective is not None:
+            lines.append(table.effective_line(self.effective))
+        return [*lines, *self.remarks]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers as JSON takes them."""
+        content = self.measures.as_dict()
+        if self.latency is not None:
+            content["latency"] = asdict(self.latency)
+        if self.effective is not None:
+            content["effective"] = {"seed": SEED, **self.effective.totals()}
+        return content
+
+
+def timed(
+    described: Architecture, shape: tuple[int, int, int], num_classes: int, *, seconds: float, batch: int, device: str
+) -> Latency:
+    """Time forward passes of a network with fresh weights over `batch` images `(C, H, W)` on `device`."""
+    network = described.initialised(num_classes, shape[0], SEED).to(device)
+    return time_forward(network, shape, batch=batch, seconds=seconds)
+
+
+def seen_at_initialisation(
+    described: Architecture, shape: tuple[int, int, int], num_classes: int, images: int
+) -> EffectiveField:
+    """Measure the effective receptive field of a network with fresh weights, over `images` of noise `(C, H, W)`.
+
+    Raises:
+        ValueError: as `effective_field`.
+    """
+    noise = torch.randn(images, *shape, generator=torch.Generator().manual_seed(SEED))
+    return effective_field(described.initialised(num_classes, shape[0], SEED), noise)

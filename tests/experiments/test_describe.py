@@ -70,7 +70,7 @@ def test_a_network_with_the_budget_of_another(tmp_path: Path, capsys: pytest.Cap
     file = tmp_path / "matched.json"
     text = printed(capsys, "model=plain56", "input=32", "match.macs=resnet20", "match.by=width", f"json={file}")
     found = "39,813,480 MACs"
-    assert text.startswith(f"plain56 with width_multiplier=0.5625: {found} at input 3x32x32; target resnet20: 40,551,")
+    assert f"plain56 with width_multiplier=0.5625: {found} at input 3x32x32; target resnet20: 40,551," in text
     assert "residual -737,560 (-1.82 %), within the tolerance of 2 %" in text
     # What is described is the matched network.
     assert f"parameters (1.03 MiB), {found} and" in text
@@ -105,12 +105,12 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_nearest_described(capsys: p
         (["model=resnet20", "model.network.depth=21"], "model.network.depth=21: must be 6n [+] 2"),
         (["model=resnet20", "model.network.depth=deep"], "model.network.depth='deep': must be int"),
         (["model=resnet20", "imput=32"], "imput=32: not a key of describe; did you mean 'input'?"),
-        (["model=resnet20", "trainer.max_epochs=2"], "not a key of describe; allowed: in_channels"),
+        (["model=resnet20", "trainer.max_epochs=2"], "not a key of describe; allowed: batch, device, effective"),
         (["input=large"], "input=large: must be N or HxW in pixels"),
         (["input=32x32x3"], "input=32x32x3: must be N or HxW"),
         (["input=0"], "input=0: must be"),
-        (["num_classes=-1"], "num_classes=-1: must be a whole number of at least 1"),
-        (["model=vgg16", "input=8"], "model=vgg16: .*8x8.* at least 32x32 pixels"),
+        (["num_classes=-1"], "num_classes=-1: must be a whole number from 1 to 1,000,000"),
+        (["model=vgg16", "input=8"], "input=8x8: model=vgg16: .* at least 32x32 pixels"),
         (["model=torchvision:vgg16", "input=8"], "input 8x8 is too small for this network: .* 32x32"),
         (["model=torchvision:resnet51"], "model=torchvision:resnet51: no such network .* did you mean 'resnet50'?"),
         (["model=torchvision:raft_small"], "no such network of images"),
@@ -164,3 +164,55 @@ def test_as_a_process_without_lightning() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "269,722" in done.stdout
+
+
+def test_a_page_holds_the_pictures_that_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "page.html"
+    text = printed(capsys, "model=conv5x5", "input=16", "effective=2", f"html={file}")
+    assert "effective receptive field of the last map: 95.45% of the gradient's energy" in text
+    page = file.read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert f"whydeep describe model=conv5x5 input=16 effective=2 html={file}" in page
+
+
+def test_numbers_that_need_weights_are_those_of_one_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "one.json", tmp_path / "other.json"]
+    for file in files:
+        printed(capsys, "model=conv5x5", "input=16", "effective=2", "latency=0.01", "batch=2", f"json={file}")
+    one, other = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    assert one["effective"] == other["effective"]
+    # The square lies around the unit's centre, which is not that of the image: it may reach beyond a border.
+    assert 0 < one["effective"]["effective_receptive_field"] <= 2 * 16
+    assert one["latency"]["input_shape"] == [2, 3, 16, 16]
+
+
+def test_training_mode_sees_the_whole_image(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "whole image (32); bn1: batch_norm over the whole map" in printed(
+        capsys, "model=resnet20", "input=32", "mode=training"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["mode=train"], "mode=train: allowed: evaluation, training"),
+        (["batch=2"], "batch=2: goes with latency=SECONDS"),
+        (["latency=0"], "latency=0: must be a number of seconds above 0"),
+        (["latency=nan"], "latency=nan: must be a number of seconds above 0"),
+        (["latency=1", "device=tpu"], "device=tpu: allowed: cpu, cuda"),
+        (["effective=none"], "effective=none: must be a whole number from 1"),
+        (["input=99999999999"], "input=99999999999: must be N or HxW in pixels"),
+        (["num_classes=99999999999"], "num_classes=99999999999: must be a whole number from 1 to 1,000,000"),
+        (["html=page.txt"], "html=page.txt: must end in .html"),
+        (["picture=/proc/x.png"], "picture=/proc/x.png: cannot be written"),
+        (["model=vgg16", "input=8"], "input=8x8: model=vgg16: this network needs at least 32x32 pixels"),
+    ],
+)
+def test_what_cannot_be_described_is_said_in_one_line(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run("describe", ["model=conv5x5", *arguments] if "model=" not in arguments[0] else arguments) == 2
+    printed_text, said = capsys.readouterr()
+    assert printed_text == ""
+    assert said.startswith(f"whydeep: error: {complaint}")
+    assert said.count("\n") == 1

@@ -2,14 +2,14 @@
 
 from html.parser import HTMLParser
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from experiments.measures.drawing import draw_budget, draw_receptive_fields
+from experiments.measures.drawing import draw_budget
 from experiments.measures.network import measure
-from experiments.runs.description import Picture, description_page
+from experiments.runs.description import Description
+from experiments.runs.description_page import page
 from lightning_modules.networks.resnet import CifarResNet
 
 
@@ -49,31 +49,24 @@ class Shifted(nn.Module):
 
 def test_the_page_has_all_layers_and_needs_nothing_else() -> None:
     measures = measure(CifarResNet(depth=20, num_classes=10), (3, 32, 32))
-    image = torch.zeros(32, 32, 3, dtype=torch.uint8).numpy()
-    pictures = [
-        Picture("fields", "Receptive fields", draw_receptive_fields(measures, image)),
-        Picture("budget", "Budget", draw_budget(measures)),
-    ]
-    page = Page(
-        description_page(
-            "resnet20", measures, command="whydeep describe", remarks=["assumed: num_classes=10"], pictures=pictures
-        )
-    )
-    assert page.outside == []
-    assert page.rows == 1 + len(measures.layers)
-    assert "40,551,040 MACs and" in page.text
-    assert "MACs are of one image of 3x32x32" in page.text
-    assert "81 pixels, stride 4, padding 40; shortest path 3; paths centred alike" in page.text
-    assert "assumed: num_classes=10" in page.text
-    assert "whydeep describe" in page.text
+    text = page(Description("resnet20", measures, remarks=("assumed: num_classes=10",)), "whydeep describe")
+    shown = Page(text)
+    assert text.count("<svg") == 2
+    assert shown.outside == []
+    assert shown.rows == 1 + len(measures.layers)
+    assert "40,551,040 MACs and" in shown.text
+    assert "MACs are of one image of 3x32x32" in shown.text
+    assert "81 pixels, stride 4, padding 40; shortest path 3; paths centred alike" in shown.text
+    assert "assumed: num_classes=10" in shown.text
+    assert "whydeep describe" in shown.text
 
 
 def test_what_is_not_as_usual_stands_beside_the_layer() -> None:
-    shifted = Page(description_page("<shifted>", measure(Shifted(), (3, 8, 8)), command="-")).text
+    shifted = Page(page(Description("<shifted>", measure(Shifted(), (3, 8, 8))), "-")).text
     assert "exact, paths centred differently" in shifted
     assert "<shifted>" in shifted  # escaped in the source
     squeezed = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4))
-    assert "whole image (8)" in Page(description_page("norm", measure(squeezed, (3, 8, 8)), command="-")).text
+    assert "whole image (8)" in Page(page(Description("norm", measure(squeezed, (3, 8, 8))), "-")).text
 
 
 def heights(axes: Axes) -> list[float]:
