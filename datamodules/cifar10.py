@@ -13,6 +13,7 @@ from datamodules.augmentation import Transform
 from datamodules.classification import ClassificationDataModule, LabelledPictures
 from datamodules.errors import DataError
 from datamodules.splits import Parts
+from datamodules.storage import named_folder
 
 
 class CIFAR10DataModule(ClassificationDataModule):
@@ -56,7 +57,7 @@ class CIFAR10DataModule(ClassificationDataModule):
             seed=seed,
             augmentation=augmentation,
         )
-        self.root = Path(root)
+        self.root = named_folder(root)
         self.download = download
 
     def prepare_data(self) -> None:

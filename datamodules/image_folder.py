@@ -1,7 +1,5 @@
 """Your own pictures: one folder per class."""
 
-import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +8,9 @@ import numpy as np
 from datamodules.augmentation import Transform
 from datamodules.classification import ClassificationDataModule, LabelledPictures
 from datamodules.errors import DataError
-from datamodules.pictures import check_ends
+from datamodules.picture_files import PictureFinder, content_digest
 from datamodules.splits import Parts
-from datamodules.storage import FileStore
-
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-WHOLE_CONTENT_BYTES = 2**31
-END_BYTES = 2**16
+from datamodules.storage import FileStore, check_folder, named_folder
 
 
 class ImageFolderDataModule(ClassificationDataModule):
@@ -26,6 +20,8 @@ class ImageFolderDataModule(ClassificationDataModule):
     - `root/train/…`, `root/val/…`, `root/test/…`: as they are.
     - `root/train/…` with `root/val/…` only: `val` tests, and `val_fraction` of `train` validates, so that the pictures
       which the best checkpoint is chosen by are not those it is tested on. With `root/test/…` only, likewise.
+
+    Links are followed; what is reached twice, so that it could be trained on and tested, is refused by its name.
 
     Pictures are turned upright (EXIF); grey ones and palettes become RGB; what is transparent becomes white. The
     network gets the largest centred square, resized to `image_size`. Empty, truncated and foreign files are found when
@@ -67,33 +63,38 @@ class ImageFolderDataModule(ClassificationDataModule):
             seed=seed,
             augmentation=augmentation,
         )
-        self.root = Path(root)
+        self.root = named_folder(root)
 
     def load(self) -> LabelledPictures:
         """List the pictures and look at each file's ends.
 
         Raises:
-            DataError: no such folder, an empty or a missing class, a broken file.
+            DataError: no such folder, an empty or a missing class, a broken file, one that is reached twice.
         """
-        if not self.root.is_dir():
-            raise DataError(
-                f"root={self.root}: no such folder (expected: {self.root}/<class>/… or {self.root}/train/<class>/…)"
-            )
+        check_folder(self.root, "<class>/…", "train/<class>/…")
+        try:
+            return self._load()
+        except DataError as error:
+            raise DataError(f"root={self.root}: {error}") from error
+
+    def _load(self) -> LabelledPictures:
         parts = [name for name in ("train", "val", "test") if (self.root / name).is_dir()]
         if "train" not in parts:
             parts = []
         elif parts == ["train"]:
-            raise DataError(
-                f"{self.root}: has train/ but neither val/ nor test/; set datamodule.root={self.root}/train"
-            )
+            raise DataError(f"has train/ but neither val/ nor test/; set datamodule.root={self.root}/train")
         folders = {name: self.root / name for name in parts} or {"train": self.root}
         class_names = _class_names(folders["train"])
+        for folder in folders.values():
+            _check_classes(folder, class_names)
+        finder = PictureFinder(self.root, [folder / name for folder in folders.values() for name in class_names])
         files: list[Path] = []
         labels: list[int] = []
         ranges: dict[str, range] = {}
         for part, folder in folders.items():
             begin = len(files)
-            for label, members in enumerate(_pictures_by_class(folder, class_names)):
+            for label, name in enumerate(class_names):
+                members = finder.pictures(folder / name)
                 files += members
                 labels += [label] * len(members)
             ranges[part] = range(begin, len(files))
@@ -105,56 +106,23 @@ class ImageFolderDataModule(ClassificationDataModule):
             labels=np.asarray(labels, dtype=np.int64),
             class_names=class_names,
             parts=Parts(train=indices["train"], val=indices.get("val"), test=indices.get("test")),
-            digest=_content_digest(files, self.root),
+            digest=content_digest(files, self.root),
         )
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
     if len(names) < 2:  # noqa: PLR2004 - nothing to tell apart
         raise DataError(f"{folder}: has {len(names)} class folder(s); at least 2 are needed, {folder}/<class>/…")
     return tuple(names)
 
 
-def _pictures_by_class(folder: Path, class_names: tuple[str, ...]) -> list[list[Path]]:
+def _check_classes(folder: Path, class_names: tuple[str, ...]) -> None:
     found = _class_names(folder)
     if found != class_names:
         odd = min(set(found) ^ set(class_names))
         problem = "has no class folder" if odd in class_names else "has a class folder that train/ has not:"
         raise DataError(f"{folder}: {problem} {odd!r}")
-    return [_pictures(folder / name) for name in class_names]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = sorted(
-        Path(place, name)
-        for place, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.lower().endswith(ENDINGS) and not name.startswith(".")
-    )
-    if not found:
-        raise DataError(f"{folder}: holds no pictures ({', '.join(ENDINGS)})")
-    return found
-
-
-def _content_digest(files: list[Path], root: Path) -> str:
-    """Return the SHA-256 of the files' names and contents; look at the ends of each for signs of damage."""
-    try:
-        sizes = [path.stat().st_size for path in files]
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    whole = sum(sizes) <= WHOLE_CONTENT_BYTES
-    digest = hashlib.sha256()
-    for path, size in zip(files, sizes, strict=True):
-        try:
-            with path.open("rb") as file:
-                begin = file.read() if whole else file.read(END_BYTES)
-                file.seek(max(size - END_BYTES, 0))
-                end = begin[-END_BYTES:] if whole else file.read()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        if problem := check_ends(begin, end):
-            raise DataError(f"{path}: {problem}")
-        digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode())
-        digest.update(begin if whole else begin + end)
-    return digest.hexdigest()

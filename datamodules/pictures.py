@@ -36,6 +36,9 @@ def read_picture(path: Path) -> Picture:
     Raises:
         DataError: the file cannot be read or decoded.
     """
+    if path.exists() and not path.is_file():
+        # A pipe would be waited for.
+        raise DataError(f"{path}: not a regular file; a picture must be one")
     try:
         content = path.read_bytes()
         picture = _decode_jpeg(content) if content.startswith(JPEG_BEGIN) else _decode_other(content)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.errors import DataError
 from datamodules.pictures import RGB, fit_channels, fit_square, read_picture
 from datamodules.randomness import IndexArray
 
@@ -82,3 +83,30 @@ class FileStore:
             picture = fit_channels(read_picture(self._files[index]), RGB)
             target[:] = fit_square(picture, self._size).transpose(2, 0, 1)
         return pictures
+
+
+def named_folder(root: str | Path) -> Path:
+    """Return `root` as a path.
+
+    Raises:
+        DataError: an empty text, which would mean the current folder.
+    """
+    if not str(root).strip():
+        raise DataError(f"root={str(root)!r}: must name a folder; the current one is '.'")
+    return Path(root)
+
+
+def check_folder(root: Path, *expected: str) -> None:
+    """Refuse what is no folder to read a data set from.
+
+    Args:
+        root: the folder.
+        expected: what lies in it, for the error.
+
+    Raises:
+        DataError: it does not exist, or is a file.
+    """
+    if not root.is_dir():
+        layouts = " or ".join(f"{root}/{layout}" for layout in expected)
+        problem = "is a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"root={root}: {problem} (expected: {layouts})")

@@ -1,5 +1,6 @@
 """Folders of pictures: layouts, kinds of files, and every way in which they can be broken."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import image_folder
+from datamodules import picture_files
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
+from datamodules.pictures import read_picture
 
 Fill = Callable[..., Path]
 HYMENOPTERA = Path(__file__).parents[3] / "shared" / "data" / "hymenoptera_data"
@@ -101,7 +103,7 @@ def test_pictures_of_all_kinds_stand_beside_each_other(fill: Fill) -> None:
 def test_digest_follows_names_and_contents(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     root = fill(".")
     for limit in (2**31, 0):
-        monkeypatch.setattr(image_folder, "WHOLE_CONTENT_BYTES", limit)
+        monkeypatch.setattr(picture_files, "WHOLE_CONTENT_BYTES", limit)
         before = ready(root).digest
         assert ready(root, seed=3, image_size=8).digest == before
         path = root / "ants" / "0.jpg"
@@ -122,7 +124,7 @@ def test_a_truncated_picture_of_any_part_is_named_when_the_data_is_opened(fill: 
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(DataError) as caught:
         ready(path.parents[2])
-    assert str(caught.value) == f"{path}: the file is truncated"
+    assert str(caught.value) == f"root={path.parents[2]}: {path}: the file is truncated"
 
 
 def test_damage_within_a_picture_is_named_when_it_is_decoded(fill: Fill) -> None:
@@ -156,7 +158,7 @@ def test_a_wrong_layout_is_one_line(fill: Fill, part: str, damage: Callable[[Pat
     with pytest.raises(DataError) as caught:
         ready(root)
     assert message in str(caught.value) or "at least 2 are needed" in str(caught.value)
-    assert str(caught.value).startswith(str(root))
+    assert str(caught.value).startswith(f"root={root}: {root}")
     assert "\n" not in str(caught.value)
 
 
@@ -165,6 +167,71 @@ def test_absent_or_half_a_layout_is_one_line(fill: Fill, tmp_path: Path) -> None
         ready(tmp_path / "absent")
     with pytest.raises(DataError, match=r"has train/ but neither val/ nor test/; set datamodule\.root=\S+/train$"):
         ready(fill("train"))
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "same"),
+    [
+        ("train/ants/again", "train", "train"),
+        ("train/ants/above", ".", "."),
+        ("train/ants/far-above", "..", ".."),
+        ("train/ants/itself", "train/ants", "train/ants"),
+        ("train/ants/others", "train/bees", "train/bees"),
+        ("test/ants/trained", "train/ants", "train/ants"),
+        ("test/ants/trained.jpg", "train/ants/0.jpg", "train/ants/0.jpg"),
+        ("train/ants/twice.jpg", "train/ants/0.jpg", "train/ants/0.jpg"),
+    ],
+)
+def test_what_is_reached_twice_is_refused_by_the_name_of_the_link(
+    fill: Fill, link: str, target: str, same: str
+) -> None:
+    root = fill("train", "test").resolve()
+    (root / link).symlink_to((root / target).resolve())
+    kind = "file" if target.endswith(".jpg") else "folder"
+    with pytest.raises(DataError) as caught:
+        ready(root)
+    told = f"the same {kind} as {(root / same).resolve()}; each picture may be reached once"
+    assert str(caught.value) == f"root={root}: {root / link}: {told}"
+
+
+def test_two_classes_or_parts_that_are_one_folder_are_refused(fill: Fill) -> None:
+    root = fill("train")
+    (root / "test").symlink_to(root / "train")
+    with pytest.raises(DataError, match=r"/test/ants: the same folder as .*/train/ants; each picture"):
+        ready(root)
+
+
+def test_a_hard_link_is_the_same_picture(fill: Fill) -> None:
+    root = fill("train", "test")
+    (root / "test/bees/trained.png").hardlink_to(root / "train/bees/1.png")
+    with pytest.raises(DataError, match=r"/test/bees/trained\.png: the same file as .*/train/bees/1\.png; each picture"):
+        ready(root)
+
+
+def test_links_to_pictures_elsewhere_are_followed(fill: Fill, tmp_path: Path) -> None:
+    root = fill("linked")
+    (root / "linked").rename(root / "elsewhere")
+    (root / "data").mkdir()
+    (root / "data/ants").symlink_to(root / "elsewhere/ants")
+    (root / "data/bees").mkdir()
+    (root / "data/bees/some").symlink_to(root / "elsewhere/bees")
+    assert sum(sizes(ready(tmp_path / "data"))) == 20
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(fill: Fill) -> None:
+    root = fill(".")
+    os.mkfifo(root / "ants" / "pipe.png")
+    with pytest.raises(DataError, match=r"^root=.*/ants/pipe\.png: not a regular file"):
+        ready(root)
+    with pytest.raises(DataError, match=r"/ants/pipe\.png: not a regular file"):
+        read_picture(root / "ants" / "pipe.png")
+
+
+def test_a_file_or_no_name_is_no_folder(fill: Fill) -> None:
+    with pytest.raises(DataError, match=r"^root=.*/0\.jpg: is a file, not a folder "):
+        ready(fill(".") / "ants" / "0.jpg")
+    with pytest.raises(DataError, match=r"^root='': must name a folder"):
+        ImageFolderDataModule(root="")
 
 
 def test_workers_read_the_same_pictures(fill: Fill, trail: Callable[..., object]) -> None:
