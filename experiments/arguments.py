@@ -1,6 +1,6 @@
 """Reading `key=value` arguments of a verb apart from those that change the configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from experiments.errors import UserError
 
@@ -9,11 +9,11 @@ def split_arguments(argv: Sequence[str], keys: Mapping[str, str | None]) -> tupl
     """Return the values of a verb's own `keys`, which come with their defaults, and the other arguments.
 
     Raises:
-        UserError: an unknown flag, an own key without a value or given twice.
+        UserError: an unknown flag, an own key without a value, any key given twice.
     """
     own = dict(keys)
-    seen: set[str] = set()
     others = []
+    refuse_doubles(argv)
     for argument in argv:
         key, assigned, value = argument.partition("=")
         if argument.startswith("-"):
@@ -23,8 +23,41 @@ def split_arguments(argv: Sequence[str], keys: Mapping[str, str | None]) -> tupl
             continue
         if not value:
             raise UserError(f"{key}: has no value; write {key}=…")
-        if key in seen:
-            raise UserError(f"{key}={value}: given twice")
-        seen.add(key)
         own[key] = value
     return own, others
+
+
+def refuse_doubles(arguments: Iterable[str]) -> None:
+    """Refuse a setting that is made twice: one of both would be ignored without a word.
+
+    Raises:
+        UserError: the second one.
+    """
+    seen: set[str] = set()
+    for argument in arguments:
+        key, assigned, _ = argument.lstrip("+").partition("=")
+        if assigned and key in seen:
+            raise UserError(f"{argument}: given twice")
+        seen.add(key)
+
+
+def check_keys(overrides: Iterable[str], own: Iterable[str], *, less: Iterable[str] = ()) -> None:
+    """Look at the first part of each override's key: it must be a run's, or it is a misspelt one of the verb's `own`.
+
+    Args:
+        overrides: what is not the verb's own.
+        own: keys of the verb.
+        less: keys of a run that the verb does not take.
+
+    Raises:
+        UserError: an unknown key, with the nearest spelling.
+    """
+    from experiments.runs.configuration import nearest  # noqa: PLC0415 - what --help saves
+    from experiments.runs.options import COMPONENTS, RunOptions  # noqa: PLC0415
+
+    known = {*COMPONENTS, *RunOptions.model_fields}
+    for override in overrides:
+        key, assigned, _ = override.lstrip("+~").partition("=")
+        root = key.partition(".")[0].partition("/")[0]
+        if assigned and root not in known and root != "hydra":
+            raise UserError(f"{key}: unknown key; {nearest(key, {*known, *own} - {*less})}")

@@ -13,7 +13,11 @@ keys:
   split=test        val or test
   json=FILE         also write the numbers there
   runs_dir=runs     where runs are recorded
-Other keys change the configuration: datamodule.root=…, data_dir=…, trainer.devices=…
+With checkpoint, any other key changes the configuration, as for `whydeep train`. A recorded run is tested on the split
+that it was divided by, so with run only these may change: data_dir, datamodule.root, datamodule.download,
+datamodule.num_workers, datamodule.batch_size, trainer.accelerator, trainer.devices, trainer.num_nodes,
+trainer.strategy, trainer.detect_anomaly. To test its weights on another data set of the same classes, name its file:
+checkpoint=runs/NAME/checkpoints/best.ckpt model=… datamodule=…, with the run's own datamodule.mean and datamodule.std.
 The constants that the pictures are normalised with are datamodule.mean and datamodule.std, per channel on a scale
 from 0 to 1; without them they are computed from the training split.
 """
@@ -27,7 +31,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from experiments.arguments import split_arguments
+from experiments.arguments import check_keys, split_arguments
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     keys, overrides = split_arguments(argv, KEYS)
+    check_keys(overrides, KEYS)
     if (keys["run"] is None) == (keys["checkpoint"] is None):
         raise UserError("evaluate: needs one of run=RUN_ID and checkpoint=FILE")
     if keys["split"] not in SPLITS:
@@ -80,7 +85,11 @@ def _open(keys: Mapping[str, str | None], overrides: list[str]) -> tuple[str, "A
         return run_dir.name, open_recorded(run_dir, overrides)
     if keys["runs_dir"] is not None:
         overrides = [*overrides, f"runs_dir={keys['runs_dir']}"]
-    assembly = assemble(compose(overrides))
+    cfg = compose(overrides)
+    limit = f"limit_{keys['split']}_batches"
+    if cfg.trainer.get(limit) is not None:
+        raise UserError(f"trainer.{limit}={cfg.trainer[limit]}: evaluate counts every sample of the split; leave it out")
+    assembly = assemble(cfg)
     load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"], key="checkpoint")
     return str(keys["checkpoint"]), assembly
 

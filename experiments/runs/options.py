@@ -48,3 +48,19 @@ EXECUTION_KEYS = frozenset(
         "trainer.detect_anomaly",
     }
 )
+
+# Of a recorded run, opened again: where its data lie and how it is computed, never what it is tested on.
+REOPENED_KEYS = frozenset(
+    {
+        "data_dir",
+        "datamodule.root",
+        "datamodule.download",
+        "datamodule.num_workers",
+        "datamodule.batch_size",
+        "trainer.accelerator",
+        "trainer.devices",
+        "trainer.num_nodes",
+        "trainer.strategy",
+        "trainer.detect_anomaly",
+    }
+)

@@ -1,18 +1,15 @@
 """Classifying any picture with the best checkpoint of a recorded run; its data set need not be there."""
 
-import json
 from pathlib import Path
 
 import torch
 
-from datamodules.normalisation import Normalisation
 from datamodules.pictures import Picture, fit_channels, fit_square
-from experiments.errors import UserError
 from experiments.runs.allowed import check_allowed
 from experiments.runs.build import build_network
 from experiments.runs.configuration import load
-from experiments.runs.record import CONFIG_FILE, DATA_FILE
-from experiments.runs.recorded import best_checkpoint
+from experiments.runs.record import CONFIG_FILE
+from experiments.runs.recorded import best_checkpoint, recorded_data
 from experiments.runs.weights import load_weights
 
 
@@ -26,14 +23,9 @@ class Predictor:
     def __init__(self, run_dir: Path) -> None:
         cfg = load(run_dir / CONFIG_FILE)
         check_allowed(cfg)
-        try:
-            recorded = json.loads((run_dir / DATA_FILE).read_text(encoding="utf-8"))
-            spec, normalisation = recorded["spec"], recorded["normalisation"]
-            self.class_names = tuple(map(str, spec["class_names"]))
-            self.channels, self.image_size = int(spec["channels"]), int(spec["image_size"])
-            self.normalisation = Normalisation(tuple(normalisation["mean"]), tuple(normalisation["std"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{run_dir / DATA_FILE}: missing or not what a run writes ({error})") from error
+        data = recorded_data(run_dir)
+        self.class_names, self.channels, self.image_size = data.class_names, data.channels, data.image_size
+        self.normalisation = data.normalisation
         self.network = build_network(cfg, len(self.class_names), self.channels)
         load_weights(self.network, str(best_checkpoint(run_dir)), key_map=None)
         self.network.eval()

@@ -41,7 +41,8 @@ def load_weights(
         new_head: a last layer for another number of classes keeps its initial weights instead of being an error.
 
     Raises:
-        UserError: no such file, not loadable without running code from it, or tensors that do not fit.
+        UserError: no such file, not loadable without running code from it, tensors that do not fit, or that hold values
+            which are not finite.
     """
     named = source if key is None else f"{key}={source}"
     tensors = (
@@ -52,13 +53,15 @@ def load_weights(
     if new_head:
         tensors = _without_other_head(tensors, own)
     _check(tensors, own, named, new_head=new_head)
+    _check_finite(tensors, named)
     network.load_state_dict({**own, **tensors})
     _LOG.info("weights: copied %d of %d tensors from %s", len(tensors), len(own), source)
 
 
 def _read(path: Path, named: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UserError(f"{named}: no such checkpoint file")
+        problem = "is a folder, not a checkpoint file" if path.is_dir() else "no such checkpoint file"
+        raise UserError(f"{named}: {problem}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -159,7 +162,7 @@ def _check(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], named: str,
     for name, tensor in tensors.items():
         if name not in own:
             raise UserError(
-                f"{named}: '{name}' is not in the network; {_similar(name, own)}; or map names with key_map"
+                f"{named}: '{name}' is not in the network; {_similar(name, own)}"
             )
         if tensor.shape == own[name].shape:
             continue
@@ -178,6 +181,16 @@ def _check(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], named: str,
         )
 
 
+def _check_finite(tensors: Mapping[str, Tensor], named: str) -> None:
+    for name, tensor in tensors.items():
+        wrong = int((~tensor.isfinite()).sum())
+        if wrong:
+            raise UserError(
+                f"{named}: '{name}' holds {wrong} of {tensor.numel()} values that are not finite (NaN or infinite): "
+                "the weights of a training that diverged"
+            )
+
+
 def _is_head(name: str, own: Mapping[str, Tensor]) -> bool:
     """Whether a tensor belongs to the last layer, which transfer learning replaces."""
     return name.rpartition(".")[0] == list(own)[-1].rpartition(".")[0]
@@ -185,4 +198,6 @@ def _is_head(name: str, own: Mapping[str, Tensor]) -> bool:
 
 def _similar(name: str, own: Mapping[str, Tensor]) -> str:
     hint = nearest(name, own)
-    return hint.partition("?")[0] + "?" if hint.startswith("did you mean") else f"it begins '{next(iter(own))}'"
+    if hint.startswith("did you mean"):
+        return f"{hint.partition('?')[0]}? Or map names with key_map"
+    return f"it begins '{next(iter(own))}'; map names with key_map"

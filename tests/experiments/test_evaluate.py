@@ -1,6 +1,7 @@
 """`whydeep evaluate` and `whydeep predict`: of recorded runs and of weights from elsewhere, with real processes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from experiments.cli import run
 from tests.experiments.conftest import TOY, Whydeep, environment
 
 
@@ -67,6 +69,87 @@ def test_a_picture_is_classified_without_the_data_set(whydeep: Whydeep, run_dir:
         assert min(answer.size) > 100
 
 
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line of the standard error."""
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1, text
+    return text.removeprefix("whydeep: error: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("datamodule.seed=5", "datamodule.seed=5: a recorded run keeps its datamodule.seed; allowed: data_dir, data"),
+        ("seed=5", "seed=5: a recorded run keeps its seed; allowed: "),
+        ("datamodule.val_fraction=0.3", "datamodule.val_fraction=0.3: a recorded run keeps its datamodule.val_fraction"),
+        ("datamodule.few_samples=3", "datamodule.few_samples=3: a recorded run keeps its datamodule.few_samples"),
+        ("datamodule.mean=[0.1]", "datamodule.mean=[0.1]: a recorded run keeps its datamodule.mean"),
+        ("datamodule.image_size=16", "datamodule.image_size=16: a recorded run keeps its datamodule.image_size"),
+        ("trainer.limit_test_batches=1", "trainer.limit_test_batches=1: a recorded run keeps its trainer.limit_test"),
+        ("datamodule.batchsize=5", "datamodule.batchsize: unknown key; did you mean 'datamodule.batch_size'?"),
+        ("splitt=val", "splitt: unknown key; did you mean 'split'?"),
+        ("datamodule.batch_size=4", ""),
+    ],
+)
+def test_only_how_a_recorded_run_is_computed_may_change(
+    run_dir: Path, override: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run("evaluate", [f"run={run_dir.name}", f"runs_dir={run_dir.parent}", override])
+    assert code == (2 if message else 0)
+    if message:
+        assert said(capsys).startswith(message)
+
+
+def test_a_recorded_run_is_not_tested_on_other_pictures(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / run_dir.name
+    shutil.copytree(run_dir, copied)
+    recorded = json.loads((copied / "data.json").read_text())
+    (copied / "data.json").write_text(json.dumps(recorded | {"split_digest": "another"}))
+    assert run("evaluate", [f"run={copied}"]) == 2
+    assert said(capsys).startswith(f"datamodule=digits: not the pictures that {run_dir.name} was divided by")
+
+
+def test_weights_that_are_no_numbers_are_refused(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    name = next(name for name, tensor in state.items() if tensor.dim() == 4)
+    state[name][0, 0] = float("nan")
+    torch.save(state, tmp_path / "diverged.pt")
+    assert run("evaluate", [f"checkpoint={tmp_path / 'diverged.pt'}", *TOY]) == 2
+    assert f"'{name.removeprefix('network.')}' holds 9 of 72 values" in said(capsys)
+
+
+def test_a_checkpoint_is_tested_on_every_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", [f"checkpoint={tmp_path / 'none.pt'}", *TOY, "trainer.limit_test_batches=1"]) == 2
+    assert said(capsys).startswith("trainer.limit_test_batches=1: evaluate counts every sample of the split")
+
+
+def test_pictures_that_are_called_alike_have_an_answer_each(run_dir: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("x.png", "x.jpg", "other/x.png")]
+    (tmp_path / "other").mkdir()
+    for file in files:
+        Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)).save(file)
+    assert run("predict", [f"run={run_dir}", f"out={tmp_path / 'out'}", *map(str, files)]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "x-2-answer.png",
+        "x-3-answer.png",
+        "x-answer.png",
+    ]
+
+
+def test_a_place_for_answers_that_cannot_be_is_said_before_anything_is_computed(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    assert run("predict", [f"run={run_dir}", f"out={tmp_path / 'x.png'}", str(tmp_path / "x.png")]) == 2
+    told = capsys.readouterr()
+    assert "x.png is a file; it must be a folder" in told.err
+    assert told.out == ""
+
+
 def test_a_recorded_run_keeps_its_options_and_says_when_its_checkpoint_is_broken(
     whydeep: Whydeep, run_dir: Path, tmp_path: Path
 ) -> None:
@@ -93,12 +176,18 @@ def test_a_recorded_run_keeps_its_options_and_says_when_its_checkpoint_is_broken
         (["evaluate", "run=x", "split=training"], "split=training"),
         (["predict", "run=x"], "needs at least one picture file"),
         (["predict", "run=x", "none.png"], "none.png: no such file"),
-        (["predict", "picture.png"], "needs run=RUN_ID"),
+        (["predict", "junk.pt"], "needs run=RUN_ID"),
+        (["predict", "rn=c00e", "junk.pt"], "rn: unknown key, and no such file; did you mean 'run'?"),
+        (["predict", "run=x", "pipe.png"], "pipe.png: not a regular file"),
+        (["evaluate", "runn=c00e"], "runn: unknown key; did you mean 'run'?"),
+        (["evaluate", "rum=c00e"], "rum: unknown key; did you mean 'run'?"),
+        (["evaluate", "checkpoint=junk.pt", *TOY, "model.network.widths=[4]"], "model.network.widths=[4]: given twice"),
         (["evaluat", "run=x"], "did you mean 'evaluate'"),
     ],
 )
 def test_a_mistake_is_one_line(whydeep: Whydeep, tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "junk.pt").write_bytes(b"no weights")
+    os.mkfifo(tmp_path / "pipe.png")
     process = whydeep(*arguments)
     assert process.returncode == 2
     assert message in process.stderr
