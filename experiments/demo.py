@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from experiments.arguments import split_arguments
+from experiments.arguments import check_keys, split_arguments
 from experiments.cli import run
 from experiments.errors import UserError
 
@@ -36,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     keys, overrides = split_arguments(argv, {"seeds": None})
+    # A seed is one of the study's: plan says so where it is given.
+    check_keys([override for override in overrides if override.partition("=")[0] != "seed"], ["seeds"], less=["seed"])
 
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -52,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
     from experiments.runs.build import assemble  # noqa: PLC0415
     from experiments.runs.execute import execute  # noqa: PLC0415
+    from experiments.runs.place import check_place  # noqa: PLC0415
     from experiments.studies.comparison import compare  # noqa: PLC0415
     from experiments.studies.execution import run_all  # noqa: PLC0415
     from experiments.studies.record import record_report  # noqa: PLC0415
@@ -59,6 +62,7 @@ def main(argv: Sequence[str]) -> int:
     from experiments.studies.table import print_comparison  # noqa: PLC0415
 
     for first in planned[: len(study.arms)]:
+        check_place(first.cfg)
         assemble(first.cfg)  # what cannot be built is said before anything runs
     on_terminal = sys.stderr.isatty()
     replicates, stopped_by = run_all(

@@ -2,10 +2,15 @@
 
 whydeep train model=resnet20 datamodule=cifar10 augmentation=flip_crop seed=3
 whydeep train -m model=vgg11_small,resnet20 seed=0,1,2
+
+-m sweeps over comma-separated values; --cfg job prints the configuration without running it;
+the environment's MLFLOW_TRACKING_URI names a tracking server.
 """
 
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,15 +22,22 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.cli import complain, run
+from experiments.arguments import refuse_doubles
+from experiments.cli import USER_ERROR, complain, run
 from experiments.errors import UserError
-from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, without_hydra
+from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, nearest, options_of, without_hydra
+from experiments.runs.options import COMPONENTS
 
-_SWEEP_FLAGS = ("-m", "--multirun")
-# Hydra's flags that ask about the configuration instead of running it.
-_ASKING = ("-h", "--help", "-c", "-i", "-sc", "-p")
-_OTHER_FLAGS = ("-r", "--run", "--resolve", "--config-dir", "-cd")
-_ASKING_LONG = ("--cfg", "--info", "--hydra-help", "--shell-completion", "--package", "--version")
+_SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "-sc": "--shell-completion"}
+# Hydra's flags that ask about the configuration instead of running it, with the values that they take.
+_ASKING: dict[str, tuple[str, ...] | None] = {
+    "--help": None,
+    "--cfg": ("job", "hydra", "all"),
+    "--hydra-help": None,
+    "--shell-completion": None,
+    "--version": None,
+}
+_OTHERS: dict[str, tuple[str, ...] | None] = {"--multirun": None, "--resolve": None, "--package": ()}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,36 +46,93 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: a mistake in the configuration, found before anything runs; in a sweep, that of any of its jobs.
     """
+    flags, overrides = _read(argv)
+    if "--help" in flags:
+        print(_help())
+        return 0
     # Hydra prints a mistake over many lines unless it may raise it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    overrides = [argument for argument in argv if not argument.startswith("-")]
-    flags = [argument.partition("=")[0] for argument in argv if argument.startswith("-")]
-    unknown = [flag for flag in flags if flag not in (*_SWEEP_FLAGS, *_ASKING, *_ASKING_LONG, *_OTHER_FLAGS)]
-    if unknown:
-        raise UserError(f"{unknown[0]}: unknown flag; allowed: -m, --help, --cfg job, and settings as key=value")
-    asking = any(argument in _ASKING or argument.startswith(_ASKING_LONG) for argument in argv)
-    if not asking:
-        _check(overrides, sweep=any(flag in argv for flag in _SWEEP_FLAGS))
+    sweep = "--multirun" in flags
+    jobs = 1 if flags.keys() & _ASKING.keys() else _check(overrides, sweep=sweep)
     codes: list[int] = []
+    begun: list[DictConfig] = []
 
     def job(cfg: DictConfig) -> None:
         # Hydra would print a mistake over several lines, and end a sweep with it.
+        begun.append(cfg)
+        if sweep:
+            which = " ".join(HydraConfig.get().overrides.task)
+            print(f"[{len(begun)}{f'/{jobs}' if jobs else ''}] {which}", file=sys.stderr, flush=True)
         try:
             codes.append(_job(without_hydra(cfg, HydraConfig.get().runtime.choices), argv))
         except UserError as error:
             codes.append(complain(error))
 
-    before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides)]
+    before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides, sweep=sweep)]
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(job)()
     except SystemExit as exit_:
-        # A stop; or a flag that Hydra does not know, of which it has said so.
-        return int(exit_.code or 0)
+        # A stop; or a question of which Hydra has said that it cannot be answered.
+        return USER_ERROR if exit_.code and not begun else int(exit_.code or 0)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
+    except (OSError, ValueError, TypeError, AssertionError) as error:
+        # What Hydra cannot do with its own settings: a folder that cannot be made, a log that cannot be written.
+        hydras = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
+        if begun or not hydras:
+            raise
+        raise UserError(f"{hydras[0]}: Hydra cannot work with it ({str(error).splitlines()[0]})") from error
     finally:
         sys.argv = before
     return max(codes, default=0)
+
+
+def _read(argv: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
+    """Return Hydra's flags with their values, and the overrides.
+
+    Raises:
+        UserError: an unknown flag, a value that a flag does not take, an override given twice.
+    """
+    known = _ASKING | _OTHERS
+    flags: dict[str, str | None] = {}
+    overrides = []
+    waiting = list(argv)
+    while waiting:
+        argument = waiting.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        name, assigned, value = argument.partition("=")
+        flag = _SHORT.get(name, name)
+        if flag not in known:
+            raise UserError(f"{argument}: unknown flag; allowed: -m, --help, --cfg job, and settings as key=value")
+        values = known[flag]
+        flags[flag] = None
+        if values is not None:
+            given = value if assigned else (waiting.pop(0) if waiting else "")
+            if not given or (values and given not in values):
+                raise UserError(f"{flag} {given}: {nearest(given, values) if values else 'needs a key'}")
+            flags[flag] = given
+    for flag in ("--resolve", "--package"):
+        if flag in flags and "--cfg" not in flags:
+            raise UserError(f"{flag}: goes with --cfg job")
+    if "--shell-completion" not in flags:
+        refuse_doubles(overrides)
+    return flags, overrides
+
+
+def _help() -> str:
+    """Return what the verb does, the options of each group, and the keys of `conf/train.yaml` with their comments."""
+    groups = [
+        textwrap.fill(", ".join(options_of(group)), 100, initial_indent=f"  {group}=", subsequent_indent="      ")
+        for group in COMPONENTS
+    ]
+    root = (CONFIG_DIR / f"{ROOT}.yaml").read_text(encoding="utf-8")
+    keys = [
+        f"  {f'{key}={value}':<22} {comment}" for key, value, comment in re.findall(r"(?m)^(\w+): (.*?) +# (.*)$", root)
+    ]
+    own = ["any key of an option, such as trainer.max_epochs=2 (--cfg job shows them all), and these with defaults:", *keys]
+    return "\n".join([str(__doc__).strip(), "", "one option of each group:", *groups, "", *own])
 
 
 def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
@@ -90,40 +159,51 @@ def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
     return 0
 
 
-def _check(overrides: Sequence[str], *, sweep: bool) -> None:
-    """Validate every job before the first of them runs."""
+def _check(overrides: Sequence[str], *, sweep: bool) -> int | None:
+    """Validate every job before the first of them runs; return their number where it is known."""
     jobs = [[*overrides]]
     if sweep:
         if any(override.lstrip("+").startswith("hydra/sweeper") for override in overrides):
-            return  # another sweeper decides its jobs as it goes
+            return None  # another sweeper decides its jobs as it goes
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))
             jobs = [list(job) for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(explain(error, overrides)) from error
+        if not jobs:
+            empty = next(
+                (str(item.input_line) for item in parsed if item.is_sweep_override() and not [*item.sweep_iterator()]),
+                " ".join(overrides),
+            )
+            raise UserError(f"{empty}: no value, hence no run; a sweep needs at least one")
     composed = [compose(job) for job in jobs]
-    from experiments.runs.validation import validate  # noqa: PLC0415 - imports torch, after the mistakes in the keys
+    _check_hydras_folder(overrides, sweep=sweep)
+    from experiments.runs.place import check_place  # noqa: PLC0415 - after the mistakes in the keys
+    from experiments.runs.validation import validate  # noqa: PLC0415 - imports torch
 
     for cfg in composed:
         validate(cfg)
-        _check_folder(Path(cfg.runs_dir))
+        check_place(cfg)
+    return len(jobs)
 
 
-def _check_folder(runs_dir: Path) -> None:
-    """Refuse a folder that runs cannot be written to; nothing is created."""
-    existing = next(path for path in (runs_dir.absolute(), *runs_dir.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise UserError(f"runs_dir={runs_dir}: {existing} is a file; it must be a folder that can be written to")
-    if not os.access(existing, os.W_OK) or existing.is_relative_to("/proc") or existing.is_relative_to("/sys"):
-        raise UserError(f"runs_dir={runs_dir}: {existing} cannot be written to; name a folder that can")
+def _check_hydras_folder(overrides: Sequence[str], *, sweep: bool) -> None:
+    """Refuse a folder for Hydra's own files that it could not make."""
+    from experiments.runs.place import check_folder  # noqa: PLC0415 - what --help saves
+
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    for override in overrides:
+        name, _, value = override.lstrip("+").partition("=")
+        if name == key and "${" not in value:
+            check_folder(key, Path(value))
 
 
-def _with_late_choices(argv: Sequence[str], overrides: Sequence[str]) -> list[str]:
+def _with_late_choices(argv: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> list[str]:
     """Rewrite `model.network.widths=[8]` as a choice of one where `model` itself is swept over.
 
     Hydra composes a sweep once without its choices, in which such a key does not exist.
     """
-    if not any(flag in argv for flag in _SWEEP_FLAGS):
+    if not sweep:
         return list(argv)
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {

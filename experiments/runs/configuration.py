@@ -1,5 +1,6 @@
 """Composing a run's configuration with Hydra, and saying in one line what is wrong with it."""
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,11 +11,12 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import UserError
+from experiments.runs.options import COMPONENTS
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
 ROOT = "train"
@@ -78,6 +80,8 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """Say in one line what Hydra or OmegaConf found wrong with `overrides`."""
     text = str(error)
+    if isinstance(error, ConfigCompositionException) and error.__cause__ is not None and "\n" not in text:
+        text += f"\n{error.__cause__}"
     first = " ".join(text.splitlines()[:1])
     for pattern, reason in _REASONS:
         if found := re.search(pattern, text, re.DOTALL):
@@ -98,7 +102,8 @@ def _unreadable(override: str) -> str | None:
     return None
 
 
-def _options(group: str) -> list[str]:
+def options_of(group: str) -> list[str]:
+    """Return the options that `conf/` has for a group."""
     return sorted(file.stem for file in (CONFIG_DIR / group).glob("*.yaml"))
 
 
@@ -106,16 +111,13 @@ def _unknown_option(path: str) -> str:
     group, _, option = path.rpartition("/")
     if not (CONFIG_DIR / group).is_dir():
         return _unknown_key(group)
-    return f"{group}={option}: no such option; {nearest(option, _options(group))}"
+    return f"{group}={option}: no such option; {nearest(option, options_of(group))}"
 
 
 def _unknown_key(key: str, overrides: Sequence[str] = ()) -> str:
     """Name the siblings of a key that does not exist, as the configuration with the chosen options has them."""
     parent, _, last = key.rpartition(".")
-    try:
-        node: Any = compose([item for item in overrides if (CONFIG_DIR / item.partition("=")[0]).is_dir()])
-    except UserError:
-        node = compose([])
+    node: Any = _with_choices(overrides)
     for part in filter(None, parent.split(".")):
         node = node.get(part) if isinstance(node, DictConfig) else None
     siblings = [str(name) for name in node if name not in ("_target_", "_partial_", "choices")] if node else []
@@ -123,6 +125,18 @@ def _unknown_key(key: str, overrides: Sequence[str] = ()) -> str:
         return f"{key}: unknown key" + (f"; '{parent}' has no keys of its own" if parent else "")
     prefix = f"{parent}." if parent else ""
     return f"{key}: unknown key; {nearest(prefix + last, [prefix + name for name in siblings])}"
+
+
+def _with_choices(overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration with the options that `overrides` choose, those that cannot be left out."""
+    for chosen in ([item for item in overrides if item.partition("=")[0] in COMPONENTS], []):
+        # Not by `compose`, which would come back here to explain what is wrong with a choice.
+        with (
+            contextlib.suppress(HydraException, OmegaConfBaseException, ValueError),
+            initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)),
+        ):
+            return hydra_compose(ROOT, chosen)
+    return OmegaConf.create()
 
 
 def _misplaced_key(found: re.Match[str], error: Exception, overrides: Sequence[str]) -> str:
@@ -161,6 +175,10 @@ _REASONS: tuple[tuple[str, Callable[[re.Match[str], Exception, Sequence[str]], s
     (
         r"Config group override must be",
         lambda _, __, overrides: f"{_group_override(overrides)}: must name one of the options of that group",
+    ),
+    (
+        r"Error merging override ([^\n]+)\n([^\n]+)",
+        lambda found, _, __: f"{found[1]}: {found[2][0].lower()}{found[2][1:]}",
     ),
     (r"Interpolation key '([^']+)' not found", _dangling),
 )

@@ -16,6 +16,7 @@ from experiments.runs import processes, record
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.callbacks import RunFailed, RunKilled
 from experiments.runs.identity import Identity, identify
+from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
 from experiments.runs.result import RunResult, Status
 from experiments.runs.training import train
@@ -46,8 +47,8 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
         RunFailed: the training diverged, one of its processes died, or anything else went wrong in it; recorded as
             FAILED, with the reason.
     """
+    check_place(cfg)
     assembly = assemble(cfg)
-    tracking_options(cfg).destination()
     identity = identify(cfg, assembly.datamodule.digest)
     run_dir = _directory(assembly, identity)
     finished = RunResult.read(run_dir)
@@ -97,16 +98,6 @@ def run_here(run_dir: Path, assembly: Assembly, identity: Identity, *, progress:
             raise
         result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
         return _end(tracker, options, result)
-
-
-def tracking_options(cfg: DictConfig) -> TrackingOptions:
-    """Return where and how the run is recorded.
-
-    Raises:
-        UserError: an address that cannot be, or a time out of range.
-    """
-    values = {key: value for key, value in record.plain(cfg)["tracking"].items() if key != "_target_"}
-    return TrackingOptions(**values)
 
 
 def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> RunResult:
