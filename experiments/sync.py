@@ -5,11 +5,12 @@ whydeep sync runs_dir=runs uri=http://127.0.0.1:5000
 
 keys:
   runs_dir=runs   where runs are recorded
-  uri=…           send to this store instead of the one that each run is recorded in; a run that it has already is
-                  completed, not doubled
+  uri=…           send all runs to this store instead of the one that each is recorded in, from their beginnings;
+                  a run that it has already is completed, not doubled. From then on it is the one they are recorded in
 A run that another process is writing is left to that process. Exit code 1 when something could not be sent.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +43,19 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"runs_dir={runs_dir}: no such folder; allowed: one that runs were recorded in")
 
     from experiments.tracking.card import read_card, run_dirs  # noqa: PLC0415 - what --help and mistakes save
-    from experiments.tracking.leftovers import has_pending, reconcile  # noqa: PLC0415
+    from experiments.tracking.leftovers import has_journal, has_pending, reconcile  # noqa: PLC0415
 
     sync = _Sync(runs_dir, keys["uri"])
     for run_dir in reconcile(runs_dir):
         print(f"{run_dir.name}: its process is dead, marked KILLED")
-    pending = [(path, card) for path in run_dirs(runs_dir) if has_pending(path) and (card := read_card(path))]
-    complete = [sync.send(run_dir, card) for run_dir, card in pending]
-    if not pending:
-        print(f"{runs_dir}: everything is sent")
+    if (silent := sync.silent_store()) is not None:
+        print(f"uri={silent}: does not answer; nothing is sent", file=sys.stderr)
+        return 1
+    recorded = [(path, card) for path in run_dirs(runs_dir) if (card := read_card(path)) and has_journal(path)]
+    waiting = [(path, card) for path, card in recorded if sync.is_elsewhere(card) or has_pending(path)]
+    complete = [sync.send(run_dir, card) for run_dir, card in waiting]
+    if not waiting:
+        print(f"{runs_dir}: everything is sent ({len(recorded)} runs)")
     return 0 if all(complete) else 1
 
 
@@ -64,10 +69,19 @@ class _Sync:
         self._stores: dict[str, Store] = {}
         self._away: set[str] = set()
 
+    def silent_store(self) -> str | None:
+        """The store that all runs are to be sent to, without a password, if it does not answer: runs keep theirs."""
+        if self._uri is None or self._store(self._usual).answers():
+            return None
+        return self._usual.shown_uri
+
+    def is_elsewhere(self, card: "RunCard") -> bool:
+        """Whether a run is recorded in another store than the one that all are to be sent to."""
+        return self._uri is not None and card.uri != self._usual.shown_uri
+
     def send(self, run_dir: Path, card: "RunCard") -> bool:
         """Send one run; whether its store has all of it now, or will get it from a living process."""
         from experiments.tracking.leftovers import send_leftover  # noqa: PLC0415 - imported late, as above
-        from experiments.tracking.store import Store  # noqa: PLC0415
 
         destination = self._destination(card)
         if destination is None:
@@ -77,7 +91,7 @@ class _Sync:
         if uri in self._away:
             print(f"{run_dir.name}: not sent, {destination.shown_uri} does not answer")
             return False
-        store = self._stores.setdefault(uri, Store(destination, timeout_seconds=10.0))
+        store = self._store(destination)
         try:
             delivery = send_leftover(run_dir, store)
         except OSError as error:
@@ -94,19 +108,26 @@ class _Sync:
             self._away.add(uri)
         return False
 
+    def _store(self, destination: "Destination") -> "Store":
+        from experiments.tracking.store import Store  # noqa: PLC0415 - imported late, as above
+
+        return self._stores.setdefault(destination.uri, Store(destination, timeout_seconds=10.0))
+
     def _destination(self, card: "RunCard") -> "Destination | None":
-        from experiments.tracking.options import TrackingOptions  # noqa: PLC0415 - imported late, as above
+        from experiments.tracking.credentials import is_masked  # noqa: PLC0415 - imported late, as above
+        from experiments.tracking.options import TrackingOptions  # noqa: PLC0415
 
         if self._uri is not None or card.uri is None or card.uri == self._usual.shown_uri:
             return self._usual
-        if "***" in card.uri:
+        if is_masked(card.uri):
             return None
         options = TrackingOptions(uri=card.uri, artifact_root=card.artifact_root, runs_dir=str(self._runs_dir))
         return options.destination()
 
     def _usual_destination(self) -> "Destination":
-        from experiments.tracking.options import TrackingOptions, check_uri  # noqa: PLC0415 - imported late, as above
+        from experiments.tracking.addresses import check_usable  # noqa: PLC0415 - imported late, as above
+        from experiments.tracking.options import TrackingOptions  # noqa: PLC0415
 
         if self._uri is not None:
-            check_uri(self._uri, "uri")
+            check_usable(self._uri, "uri")
         return TrackingOptions(uri=self._uri, runs_dir=str(self._runs_dir)).destination()

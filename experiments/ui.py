@@ -6,9 +6,11 @@ whydeep ui port=5001 runs_dir=runs
 keys:
   port=5000       of the server on 127.0.0.1
   runs_dir=runs   where runs are recorded
-Where $MLFLOW_TRACKING_URI names a server, its pages are shown and nothing is started. Ctrl-C stops the server.
+Where $MLFLOW_TRACKING_URI names a server, its pages are shown and nothing is started; exit code 1 when it does not
+answer. Ctrl-C stops the server.
 """
 
+import base64
 import json
 import os
 import signal
@@ -21,11 +23,13 @@ import urllib.request
 from collections.abc import Sequence
 from types import FrameType
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from experiments.arguments import split_arguments
 from experiments.errors import UserError
-from experiments.tracking.options import Destination, TrackingOptions, sqlite_file
+from experiments.tracking.addresses import sqlite_file
+from experiments.tracking.credentials import masked
+from experiments.tracking.options import Destination, TrackingOptions
 
 HOST = "127.0.0.1"
 KEYS = {"port": "5000", "runs_dir": "runs"}
@@ -48,10 +52,11 @@ def main(argv: Sequence[str]) -> int:
     if others:
         raise UserError(f"{others[0]}: unknown argument; allowed: {', '.join(f'{key}=…' for key in KEYS)}")
     port = _port(str(keys["port"]))
-    destination = TrackingOptions(runs_dir=str(keys["runs_dir"])).destination()
+    options = TrackingOptions(runs_dir=str(keys["runs_dir"]))
+    options.check()
+    destination = options.destination()
     if urlsplit(destination.uri).scheme in {"http", "https"}:
-        _print_links(destination.uri.rstrip("/"))
-        return 0
+        return 0 if _print_links(destination.uri.rstrip("/")) else 1
     file = sqlite_file(destination.uri)
     if file is not None and not file.exists():
         raise UserError(
@@ -102,12 +107,12 @@ def _serve(destination: Destination, port: int) -> int:
         try:
             print(f"starting MLflow on {address} …", flush=True)
             if not _wait_until_up(server, address):
-                print(f"the MLflow server did not start:\n{_tail(log)}", file=sys.stderr)
+                print(masked(f"the MLflow server did not start:\n{_tail(log)}"), file=sys.stderr)
                 return 1
             _print_links(address)
             print("Ctrl-C stops the server.", flush=True)
             code = server.wait()
-            print(f"the MLflow server ended with exit code {code}:\n{_tail(log)}", file=sys.stderr)
+            print(masked(f"the MLflow server ended with exit code {code}:\n{_tail(log)}"), file=sys.stderr)
         except KeyboardInterrupt:
             print()
             return 0
@@ -128,23 +133,38 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> bool:
     return False
 
 
-def _print_links(address: str) -> None:
+def _print_links(address: str) -> bool:
+    """Print where the experiments are; whether the server has said which it has."""
     # MLflow opens with its pages for language models; the address of an experiment can ask for those about training.
+    shown, headers = _without_login(address)
     query = json.dumps({"max_results": 100, "order_by": ["last_update_time DESC"]}).encode()
     request = urllib.request.Request(  # noqa: S310 - loopback, or the server that the user named
-        f"{address}/api/2.0/mlflow/experiments/search", data=query, headers={"Content-Type": "application/json"}
+        f"{shown}/api/2.0/mlflow/experiments/search", data=query, headers={"Content-Type": "application/json", **headers}
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
             experiments = json.load(answer).get("experiments", [])
     except (OSError, ValueError) as error:
-        print(f"{address} does not list its experiments ({error})")
-        return
+        print(masked(f"{shown} does not list its experiments ({error})"), file=sys.stderr)
+        return False
     print("Model training pages:")
     shown = [found for found in experiments if found["experiment_id"] != "0"] or experiments
     for found in shown:
-        page = f"{address}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
+        page = f"{shown}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
         print(f"  {found['name']}: {page}")
+    return True
+
+
+def _without_login(address: str) -> tuple[str, dict[str, str]]:
+    """Return an address as a browser may be given it, and the HTTP headers that stand for its user and password."""
+    parts = urlsplit(address)
+    user = parts.username or os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    password = parts.password or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    if not user:
+        return address, {}
+    login = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    place = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=place).geturl(), {"Authorization": f"Basic {login}"}
 
 
 def _tail(log: BinaryIO) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
+from experiments.tracking.addresses import sqlite_file
 from experiments.tracking.options import TrackingOptions
 
 
@@ -18,7 +19,9 @@ def check_place(cfg: DictConfig) -> None:
     check_folder("runs_dir", Path(cfg.runs_dir))
     options = tracking_options(cfg)
     if options.deliver:
-        options.destination()
+        options.check()
+        if (file := sqlite_file(options.destination().uri)) is not None:
+            check_folder("tracking.uri", file.parent)
 
 
 def check_folder(key: str, folder: Path) -> None:

@@ -37,6 +37,11 @@ def has_pending(run_dir: Path) -> bool:
     return card is not None and (card.sent < whole_size(run_dir / JOURNAL_NAME) or bool(card.deferred))
 
 
+def has_journal(run_dir: Path) -> bool:
+    """Whether a run can be told again from its beginning; one that was fetched from a store cannot."""
+    return (run_dir / JOURNAL_NAME).exists()
+
+
 def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
     """Send the rest of a run that nobody writes any more.
 

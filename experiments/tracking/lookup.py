@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.tracking.addresses import sqlite_file
 from experiments.tracking.card import FILE_NAME as CARD_NAME
 from experiments.tracking.card import CardFile, RunCard, read_card, run_dirs
-from experiments.tracking.options import TrackingOptions, sqlite_file
+from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import FetchedRun, RefusedError, RunGoneError, Store, StoreAwayError
 
 _DOWNLOADS = "downloaded"

@@ -1,19 +1,12 @@
 """Where and how runs are recorded: the choices, and what they come to."""
 
 import os
-import re
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from experiments.errors import UserError
-
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_SCHEMES = (*_DATABASES, "http", "https", "databricks")
-_ALLOWED = (
-    "allowed: null (SQLite in runs_dir), sqlite:///FILE.db, postgresql://…, mysql://…, mssql://…, http(s)://HOST:PORT"
-)
-
+from experiments.tracking.addresses import DATABASES, check_uri, check_usable, scheme, sqlite_file
+from experiments.tracking.credentials import masked_address
 
 @dataclass(frozen=True)
 class Destination:
@@ -30,7 +23,7 @@ class Destination:
     @property
     def shown_uri(self) -> str:
         """The address without a password: fit to be printed, and kept in files that are passed on."""
-        return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", self.uri)
+        return masked_address(self.uri)
 
 
 @dataclass(frozen=True)
@@ -88,33 +81,22 @@ class TrackingOptions:
         elif (file := sqlite_file(uri)) is not None:
             uri = f"sqlite:///{file}"
         artifact_root = self.artifact_root
-        if artifact_root is None and _scheme(uri) in _DATABASES:
+        if artifact_root is None and scheme(uri) in DATABASES:
             artifact_root = str(runs_dir / "artifacts")
         elif artifact_root is not None and "://" not in artifact_root:
             artifact_root = str(Path(artifact_root).resolve())
         return Destination(uri, artifact_root)
 
+    def check(self) -> None:
+        """Refuse a store that can never work on this machine.
 
-def check_uri(uri: str, key: str) -> None:
-    """Refuse what MLflow would refuse much later.
-
-    Raises:
-        UserError: not the address of a store that MLflow can write to; the text begins with ``key``.
-    """
-    scheme = _scheme(uri)
-    if scheme in {"", "file"}:
-        raise UserError(f"{key}={uri}: MLflow no longer writes to plain folders (file stores); {_ALLOWED}")
-    if scheme not in _SCHEMES and scheme not in entry_points(group="mlflow.tracking_store").names:
-        raise UserError(f"{key}={uri}: no such kind of store; {_ALLOWED}")
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The absolute path of an SQLite store's file; None for every other kind of store."""
-    path = re.sub(r"^sqlite(\+\w+)?:///", "", uri)
-    return None if path == uri or path in {"", ":memory:"} else Path(path).resolve()
-
-
-def _scheme(uri: str) -> str:
-    # "postgresql+psycopg2://…" names the driver too; a Windows drive letter is not a scheme.
-    found = re.match(r"([A-Za-z][\w.-]+)(\+[\w]+)?:", uri)
-    return found[1].lower() if found else ("databricks" if uri == "databricks" else "")
+        Raises:
+            UserError: one line; a store that is merely down is not refused.
+        """
+        uri = self.destination().uri
+        if self.uri is not None:
+            check_usable(uri, "tracking.uri")
+        elif os.environ.get("MLFLOW_TRACKING_URI"):
+            check_usable(uri, "MLFLOW_TRACKING_URI")
+        else:
+            check_usable(uri, f"runs_dir={self.runs_dir}: store")

@@ -15,10 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.tracking.addresses import sqlite_file
+from experiments.tracking.credentials import masked
 from experiments.tracking.entities import Batch, milliseconds
 from experiments.tracking.limits import DIGEST_CHARACTERS
 from experiments.tracking.locks import exclusive, no_fork
-from experiments.tracking.options import Destination, sqlite_file
+from experiments.tracking.options import Destination
 from experiments.tracking.records import DatasetInput, FinalStatus, Status
 
 if TYPE_CHECKING:
@@ -291,7 +293,7 @@ def _translated() -> Iterator[None]:
         # written must never end a training: what is not known to be final is tried again.
         code = getattr(error, "error_code", None)
         answer = getattr(getattr(error, "response", None), "status_code", None)
-        text = " ".join(str(error).split())[:500] or type(error).__name__
+        text = masked(" ".join(str(error).split()))[:500] or type(error).__name__
         if code == "RESOURCE_DOES_NOT_EXIST":
             raise RunGoneError(text) from error
         if code in _REFUSALS or (answer is not None and 400 <= answer < 500 and answer not in _WORTH_ANOTHER_TRY):  # noqa: PLR2004 - HTTP

@@ -65,6 +65,43 @@ def test_a_run_can_be_sent_to_another_store(runs_dir: Path, empty_store: Path, t
     assert MlflowClient(f"sqlite:///{tmp_path}/other.db").get_run(card.run_id).info.status == "FINISHED"
 
 
+def test_runs_that_are_sent_already_are_sent_to_another_store_too_once(
+    runs_dir: Path, empty_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        _journal_only(runs_dir, name)
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+    shutil.copyfile(empty_store, tmp_path / "other.db")
+    arguments = [f"runs_dir={runs_dir}", f"uri=sqlite:///{tmp_path}/other.db"]
+    capsys.readouterr()
+
+    assert run("sync", arguments) == 0
+    assert capsys.readouterr().out.count("sent to sqlite:///") == 2
+    assert run("sync", arguments) == 0
+    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (2 runs)\n"
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/other.db")
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id])
+    assert sorted(each.info.run_name for each in found) == ["one", "two"]
+    assert [len(client.get_metric_history(each.info.run_id, "loss")) for each in found] == [1, 1]
+
+
+def test_another_store_that_does_not_answer_is_said_and_changes_nothing(
+    runs_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _journal_only(runs_dir, "one")
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+    before = read_card(runs_dir / "sweep" / "one")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert run("sync", [f"runs_dir={runs_dir}", f"uri={uri}"]) == 1
+    assert capsys.readouterr().err == f"uri={uri}: does not answer; nothing is sent\n"
+    assert read_card(runs_dir / "sweep" / "one") == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -57,15 +57,25 @@ def test_the_pages_are_served_on_loopback_and_end_with_the_command(runs_dir: Pat
         ui.communicate()
 
 
-def test_a_server_that_runs_already_is_only_pointed_to(
+def test_a_server_that_does_not_answer_is_told_on_the_standard_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri = f"http://127.0.0.1:{_free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    assert run("ui", []) == 0
+    assert run("ui", []) == 1
 
-    assert capsys.readouterr().out.startswith(f"{uri} does not list its experiments")
+    told = capsys.readouterr()
+    assert told.err.startswith(f"{uri} does not list its experiments")
+    assert told.out == ""
+
+
+def test_what_is_no_data_base_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mlflow.db").write_text("not a data base")
+    assert run("ui", [f"runs_dir={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert "mlflow.db: is no SQLite data base" in said
+    assert said.count("\n") == 1
 
 
 def test_mistakes_are_one_line_and_exit_code_2(runs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
