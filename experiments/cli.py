@@ -53,7 +53,9 @@ def run(verb: str, argv: Sequence[str]) -> int:
 
 def complain(mistake: object) -> int:
     """Say what is wrong in one line on the standard error; return the exit code for it."""
-    print(f"whydeep: error: {' '.join(str(mistake).split())}", file=sys.stderr)
+    from experiments.tracking.credentials import masked  # noqa: PLC0415 - start-up time
+
+    print(f"whydeep: error: {masked(' '.join(str(mistake).split()))}", file=sys.stderr)
     return USER_ERROR
 
 

@@ -22,6 +22,7 @@ import yaml
 from experiments.arguments import check_keys, split_arguments
 from experiments.cli import run
 from experiments.errors import UserError
+from experiments.tracking.credentials import masked
 
 STUDY = "demo"
 
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     )
     comparison = compare(list(study.arms), study.baseline, study.metric, replicates)
     runs_dir = Path(planned[0].cfg.runs_dir)
-    report = write_report(runs_dir / STUDY, STUDY, study, comparison, ["whydeep", "demo", *argv])
+    report = write_report(runs_dir / STUDY, STUDY, study, comparison, ["whydeep", "demo", *map(masked, argv)])
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     print_comparison(console, study.question, comparison)

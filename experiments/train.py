@@ -27,6 +27,7 @@ from experiments.cli import USER_ERROR, complain, run
 from experiments.errors import UserError
 from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, nearest, options_of, without_hydra
 from experiments.runs.options import COMPONENTS
+from experiments.tracking.credentials import masked
 
 _SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "-sc": "--shell-completion"}
 # Hydra's flags that ask about the configuration instead of running it, with the values that they take.
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         begun.append(cfg)
         if sweep:
             which = " ".join(HydraConfig.get().overrides.task)
-            print(f"[{len(begun)}{f'/{jobs}' if jobs else ''}] {which}", file=sys.stderr, flush=True)
+            print(masked(f"[{len(begun)}{f'/{jobs}' if jobs else ''}] {which}"), file=sys.stderr, flush=True)
         try:
             codes.append(_job(without_hydra(cfg, HydraConfig.get().runtime.choices), argv))
         except UserError as error:
@@ -142,7 +143,7 @@ def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
         result = execute(cfg, command=["whydeep", "train", *argv])
     except RunFailed as failed:
         which = "" if failed.result is None else f" {failed.result.run_id or failed.result.name}"
-        print(f"whydeep: run{which} failed: {failed}", file=sys.stderr)
+        print(f"whydeep: run{which} failed: {masked(str(failed))}", file=sys.stderr)
         return 1
     except RunKilled as killed:
         print(f"whydeep: {killed}; the same command continues the run", file=sys.stderr)

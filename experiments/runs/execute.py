@@ -20,6 +20,7 @@ from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
 from experiments.runs.result import RunResult, Status
 from experiments.runs.training import train
+from experiments.tracking.credentials import masked
 from experiments.tracking.leftovers import reconcile
 from experiments.tracking.logger import TrackerLogger
 from experiments.tracking.options import TrackingOptions
@@ -88,7 +89,7 @@ def run_here(run_dir: Path, assembly: Assembly, identity: Identity, *, progress:
             reason = _reason(error)
             if not isinstance(error, _SAID):
                 with (run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
-                    log.write(traceback.format_exc())
+                    log.write(masked(traceback.format_exc()))
                 reason += f" (log: {run_dir / LOG_FILE})"
             result = _end(tracker, options, _result(run_dir, assembly, identity, status, reason=reason))
             if isinstance(error, RunFailed | RunKilled):
@@ -162,15 +163,22 @@ _SAID = (RunKilled, RunFailed, UserError, DataError, KeyboardInterrupt)
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, _SAID) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}".strip()
+        return masked(str(error))
+    return masked(f"{type(error).__name__}: {error}".strip())
+
+
+class _MaskedFormatter(logging.Formatter):
+    """Writes no passwords, whoever logs them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 @contextlib.contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Keep what is logged, warnings included, in a file of the run."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in LOGGED]
     logging.captureWarnings(capture=True)
     for logger in loggers:

@@ -95,6 +95,8 @@ def launch(run_dir: Path, cfg: DictConfig) -> None:
                 "LOCAL_WORLD_SIZE": str(count),
                 "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
                 "OMP_WAIT_POLICY": "passive",
+                # What is recorded in the run's directory lacks the password.
+                **({"MLFLOW_TRACKING_URI": cfg.tracking.uri} if cfg.tracking.uri else {}),
             },
         )
         for rank in range(count)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from experiments.runs.identity import HOUSE
+from experiments.tracking.credentials import masked
 
 LARGEST_DIFF = 10_000_000  # bytes; a larger one is most likely data, and says so instead
 
@@ -46,7 +47,7 @@ def collect(command: Sequence[str] = ()) -> Provenance:
     return Provenance(
         commit=commit.strip() if commit else None,
         diff=_difference() if commit else "",
-        command=list(command) or sys.argv,
+        command=[masked(argument) for argument in list(command) or sys.argv],
         python=platform.python_version(),
         packages={
             name: distribution.version

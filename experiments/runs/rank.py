@@ -10,11 +10,15 @@ from experiments.runs.configuration import load
 from experiments.runs.execute import run_here
 from experiments.runs.identity import identify
 from experiments.runs.record import CONFIG_FILE
+from experiments.tracking.credentials import is_masked
 
 
 def main(run_dir: Path) -> int:
     """Train the run in `run_dir` as the process that the environment names; return the exit code."""
     cfg = load(run_dir / CONFIG_FILE)
+    if cfg.tracking.uri and is_masked(cfg.tracking.uri):
+        # The process that started this one gives it in the environment.
+        cfg.tracking.uri = None
     assembly = assemble(cfg)
     try:
         run_here(run_dir, assembly, identify(cfg, assembly.datamodule.digest), progress=True)

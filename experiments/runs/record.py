@@ -17,6 +17,7 @@ from experiments.runs.build import Assembly
 from experiments.runs.identity import Identity, code_digests, code_files
 from experiments.runs.provenance import Provenance
 from experiments.runs.training import Outcome
+from experiments.tracking.credentials import masked_address
 from experiments.tracking.journal import read_metrics
 from experiments.tracking.tracker import RunTracker
 
@@ -31,7 +32,7 @@ FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they 
 def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance) -> None:
     """Write what the run is made from into its directory: configuration, identity, provenance, measures, split."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / CONFIG_FILE).write_text(OmegaConf.to_yaml(assembly.cfg, resolve=True), encoding="utf-8")
+    (run_dir / CONFIG_FILE).write_text(OmegaConf.to_yaml(recordable(assembly.cfg), resolve=True), encoding="utf-8")
     datamodule = assembly.datamodule
     files: dict[str, object] = {
         "identity.json": {
@@ -65,7 +66,7 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
     channels, height, width = assembly.input_shape
     tracker.params(
         {
-            **plain(assembly.cfg),
+            **plain(recordable(assembly.cfg)),
             "measure.input": f"{channels}x{height}x{width}",
             "data.normalisation.mean": list(datamodule.normalisation.mean),
             "data.normalisation.std": list(datamodule.normalisation.std),
@@ -124,6 +125,15 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
 def scalars(measures: NetworkMeasures) -> dict[str, float]:
     """Return the measures that are one number each, for tables and charts; what is unknown is left out."""
     return {name: float(value) for name, value in measures.totals().items() if value is not None}
+
+
+def recordable(cfg: DictConfig) -> DictConfig:
+    """Return a configuration without the password of its tracking store."""
+    shown = cfg.copy()
+    for key in ("uri", "artifact_root"):
+        if isinstance(address := shown.tracking.get(key), str):
+            shown.tracking[key] = masked_address(address)
+    return shown
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
 from experiments.studies.study import Study, override_key
+from experiments.tracking.credentials import masked
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class PlannedRun:
 
     @property
     def command(self) -> list[str]:
-        """The command line of this run alone."""
-        return ["whydeep", "train", *self.overrides]
+        """The command line of this run alone, without passwords."""
+        return ["whydeep", "train", *map(masked, self.overrides)]
 
 
 def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:

@@ -3,10 +3,12 @@
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.tracking.card import CardFile, read_card
+from experiments.tracking.credentials import masked
 from experiments.tracking.delivery import Sender
 from experiments.tracking.leftovers import send_leftover
 from experiments.tracking.options import TrackingOptions
@@ -67,8 +69,12 @@ class Shipper:
         try:
             self._loop()
         except Exception as error:  # noqa: BLE001 - a fault in here must not end a training, nor stay unseen
-            self.error = repr(error)
-            _log.exception("nothing more of %s is sent; `whydeep sync` may send it later", self._card_file.run_dir)
+            self.error = masked(repr(error))
+            _log.error(  # noqa: TRY400 - the trace may quote an address with its password
+                "nothing more of %s is sent; `whydeep sync` may send it later\n%s",
+                self._card_file.run_dir,
+                masked(traceback.format_exc()),
+            )
 
     def _loop(self) -> None:
         wait = 0.0
@@ -100,7 +106,7 @@ class Shipper:
                     error,
                     self._card_file.run_dir,
                 )
-            self.error = str(error)
+            self.error = masked(str(error))
             if self._deadline is not None:
                 return _FINISHING_WAIT_SECONDS
             return min(max(_BACKOFF_SECONDS[0], 2 * waited), _BACKOFF_SECONDS[1])
