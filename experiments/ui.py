@@ -28,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 from experiments.arguments import split_arguments
 from experiments.errors import UserError
 from experiments.tracking.addresses import sqlite_file
+from experiments.tracking.charts import VIEW_TAG, charts_link
 from experiments.tracking.credentials import masked
 from experiments.tracking.options import Destination, TrackingOptions
 
@@ -152,6 +153,8 @@ def _print_links(address: str) -> bool:
     for found in shown:
         page = f"{shown}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
         print(f"  {found['name']}: {page}")
+        if VIEW_TAG in {tag["key"] for tag in found.get("tags", [])}:
+            print(f"    depth, parameters, receptive field, error: {address}/{charts_link(found['experiment_id'])}")
     return True
 
 

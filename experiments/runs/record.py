@@ -100,6 +100,8 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
     epochs = [datamodule.augmented(some, epoch=epoch) for epoch in range(3)]
     original, augmented = epochs[0][0], np.stack([np.asarray(drawn) for _, drawn in epochs])
     _save(tracker, run_dir, "augmentation.png", pictures.contact_sheet(np.asarray(original), augmented))
+    # A run that is killed in its first step has all of this.
+    tracker.flush()
 
 
 def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outcome) -> None:

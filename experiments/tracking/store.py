@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.tracking.addresses import sqlite_file
+from experiments.tracking.charts import missing_tags
 from experiments.tracking.credentials import masked
 from experiments.tracking.entities import Batch, milliseconds
 from experiments.tracking.limits import DIGEST_CHARACTERS
@@ -25,6 +26,7 @@ from experiments.tracking.records import DatasetInput, FinalStatus, Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 RUN_KEY_TAG = "whydeep.run_key"
 
@@ -32,6 +34,8 @@ RUN_KEY_TAG = "whydeep.run_key"
 _UPLOAD_PATIENCE = 20
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_LIMIT_EXCEEDED", "NOT_IMPLEMENTED"}
 _WORTH_ANOTHER_TRY = {401, 403, 404, 408, 425, 429}
+
+_log = logging.getLogger(__name__)
 
 
 class StoreAwayError(RuntimeError):
@@ -91,7 +95,7 @@ class Store:
         return True
 
     def experiment_id(self, name: str) -> str:
-        """The id of an experiment, made where it does not exist."""
+        """The id of an experiment, made where it does not exist, with the charts of its pages."""
         client = self.client
         with _translated():
             found = client.get_experiment_by_name(name)
@@ -99,7 +103,7 @@ class Store:
                 root = self.destination.artifact_root
                 location = None if root is None else f"{root.rstrip('/')}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
                 try:
-                    return str(client.create_experiment(name, artifact_location=location))
+                    found = client.get_experiment(client.create_experiment(name, artifact_location=location))
                 except Exception:
                     # Another process may have made it between the two calls.
                     found = client.get_experiment_by_name(name)
@@ -110,7 +114,21 @@ class Store:
                 f"experiment {name!r} is deleted in the store; restore it with "
                 f"`mlflow experiments restore --experiment-id {found.experiment_id}` or choose another experiment"
             )
-        return found.experiment_id
+        self._add_charts(found)
+        return str(found.experiment_id)
+
+    def _add_charts(self, experiment: "Experiment") -> None:
+        """Write the tags that show charts in the experiment's pages; a run goes on without them."""
+        for key, value in missing_tags(experiment.experiment_id, experiment.tags).items():
+            for last_try in (False, True):
+                try:
+                    with _translated():
+                        self.client.set_experiment_tag(experiment.experiment_id, key, value)
+                    break
+                except (StoreAwayError, RefusedError, RunGoneError) as error:
+                    # Of two processes that make the same tag at once one fails; the second time the tag is there.
+                    if last_try:
+                        _log.warning("experiment %r goes without the tag %s: %s", experiment.name, key, error)
 
     def runs_with_key(self, experiment_id: str, key: str) -> list[str]:
         """The ids of the runs that carry a run key, first made first; more than one only after a lost answer."""

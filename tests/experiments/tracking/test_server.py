@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.tracking.card import CardFile, read_card
+from experiments.tracking.charts import VIEW_TAG
 from experiments.tracking.delivery import Sender
 from experiments.tracking.lookup import find_run
 from experiments.tracking.options import TrackingOptions
@@ -137,6 +138,7 @@ def test_a_server_that_comes_late_and_is_killed_in_mid_run_gets_everything_once(
     assert (run.info.status, run.data.params["lr"], run.data.tags["whydeep.seed"]) == ("FINISHED", "0.1", "3")
     runs = MlflowClient(server.uri).search_runs([run.info.experiment_id])
     assert [found.info.run_id for found in runs] == [run_id]
+    assert VIEW_TAG in MlflowClient(server.uri).get_experiment(run.info.experiment_id).tags
     assert 1 <= caplog.text.count("does not take records now") <= 4
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import run
+from experiments.tracking.charts import charts_link
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.tracker import open_run
 
@@ -40,6 +41,8 @@ def test_the_pages_are_served_on_loopback_and_end_with_the_command(runs_dir: Pat
         assert name == "study"
         assert page.startswith(f"{base}/#/experiments/")
         assert page.endswith("/runs?workflowType=machine_learning")
+        charts = lines[3].removeprefix("depth, parameters, receptive field, error: ")
+        assert charts == f"{base}/{charts_link(page.split('/')[-2])}"
         assert "<html" in urllib.request.urlopen(base, timeout=10).read().decode()
         artifact = f"{base}/get-artifact?run_uuid={tracker.run_id}&path=notes.txt"
         assert urllib.request.urlopen(artifact, timeout=10).read() == b"kept"  # noqa: S310 - loopback
