@@ -1,0 +1,152 @@
+"""What the measures say of the units of a network against what the oracle finds, unit by unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import nn
+
+from experiments.benchmarks.oracle import Extents, extents, positive_twin
+from experiments.measures.layers import field_of
+from experiments.measures.propagation import Known
+from experiments.measures.reach import Reach, Status
+from experiments.measures.sight import AXES, Sight, axes_of
+from experiments.measures.trace import Trace
+
+Pair = tuple[int, int]
+
+# Pixels of an image beyond the largest window, so that no map on the way ends near the units that are compared.
+MARGIN = 240
+# Of periods longer than this not all units are compared.
+MOST_UNITS = 24
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How many units were compared, along how many axes they are only bounded, and what differs, in words.
+
+    `status` is the less certain of both axes'. Of an unsupported output nothing is compared.
+    """
+
+    status: Status
+    units: int
+    mismatches: tuple[str, ...]
+
+
+def compare_seen(network: nn.Module, shape: tuple[int, int, int], units: Sequence[Pair] | None = None) -> Comparison:
+    """Compare what units see of an image `(C, H, W)`, borders included: all of them, unless some are named."""
+    known = output_of(network, shape)
+    sight = known.sight
+    if sight is None:
+        return Comparison(Status.UNSUPPORTED, 0, ())
+    chosen = list(np.ndindex(*_map_of(sight))) if units is None else units
+    claimed = []
+    for axis, reach in enumerate(sight.reaches):
+        at = [unit[_place(sight, axis)] if reach.units is not None else 0 for unit in chosen]
+        claimed.append(np.stack([reach.seen[0][at], reach.seen[1][at]], axis=1))
+    found = extents(positive_twin(network), shape, chosen)
+    bounds = [reach.status is Status.BOUND for reach in sight.reaches]
+    return _compared(known, chosen, np.stack(claimed, axis=1), found, bounds)
+
+
+def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparison:
+    """Compare the windows of units far from every border, and size, stride and padding, which follow from these.
+
+    The network must take images `(C, H, W)` and larger ones, and have a map as its output.
+    """
+    known = output_of(network, shape)
+    sight = known.sight
+    if sight is None or any(reach.widest is None or reach.units is None for reach in sight.reaches):
+        return Comparison(field_of(known).status, 0, ())
+    side = MARGIN + max(int(reach.widest.sizes.max()) for reach in sight.reaches if reach.widest)
+    known = output_of(network, (shape[0], side, side))
+    assert known.sight is not None  # noqa: S101 - larger images of a network that is understood
+    chosen, claimed = zip(*[_inside(reach, side) for reach in known.sight.reaches], strict=True)
+    count = min(map(len, chosen))
+    places = [_place(known.sight, axis) for axis in range(len(AXES))]
+    rows, columns = (chosen[places.index(place)][:count].tolist() for place in range(len(AXES)))
+    units = list(zip(rows, columns, strict=True))
+    found = extents(positive_twin(network), (shape[0], side, side), units)
+    bounds = [reach.status is Status.BOUND for reach in known.sight.reaches]
+    comparison = _compared(known, units, np.stack([item[:count] for item in claimed], axis=1), found, bounds)
+    wrong = [
+        text
+        for axis, reach in enumerate(known.sight.reaches)
+        if not bounds[axis] and (text := _numbers_differ(known, axis, reach, chosen[axis][:count], found[:, axis]))
+    ]
+    return Comparison(comparison.status, comparison.units, (*comparison.mismatches, *wrong))
+
+
+def output_of(network: nn.Module, shape: tuple[int, int, int]) -> Known:
+    """Return what is known of the output for images `(C, H, W)`.
+
+    Raises:
+        ValueError: it does not depend on the image.
+    """
+    dtype = next((item.dtype for item in network.parameters()), torch.get_default_dtype())
+    trace = Trace(network, torch.empty(1, *shape, device="meta", dtype=dtype))
+    trace.run()
+    if trace.output is None:
+        raise ValueError("the output of the network does not depend on its input")
+    return trace.output
+
+
+def _map_of(sight: Sight) -> Pair:
+    """Return height and width of an output `(N, C, H, W)`; of any other, one unit."""
+    return (sight.shape[2], sight.shape[3]) if len(sight.dims) == 4 else (1, 1)  # noqa: PLR2004 - (N, C, H, W)
+
+
+def _place(sight: Sight, axis: int) -> int:
+    """Return which of the last two dimensions runs along an axis of the image; the usual one if none does."""
+    return next((place for place, dim in enumerate(sight.dims[-2:]) if axis in axes_of([dim])), axis)
+
+
+def _inside(reach: Reach, side: int) -> tuple[Extents, Extents]:
+    """Return units next to each other in the middle of an image, one more than a period, and their windows."""
+    assert reach.widest is not None  # noqa: S101 - the caller has looked
+    assert reach.units is not None  # noqa: S101
+    firsts, lasts = reach.widest.at(np.arange(reach.units))
+    inside = np.flatnonzero((firsts >= 0) & (lasts < side) | (firsts > lasts))
+    central = int(np.abs(firsts + lasts - side)[inside].argmin())
+    count = min(len(reach.widest.first) + 1, MOST_UNITS)
+    units = inside[max(central - count // 2, 0) :][:count]
+    return units, np.stack([firsts[units], lasts[units]], axis=1)
+
+
+def _compared(
+    known: Known, units: Sequence[tuple[int, ...]], claimed: Extents, found: Extents, bounds: Sequence[bool]
+) -> Comparison:
+    """Compare first and last pixels `(U, 2, 2)` by unit and axis (y, x)."""
+    mismatches = []
+    for unit, said, true in zip(units, claimed, found, strict=True):
+        # What sees nothing along one axis sees nothing at all.
+        nothing, nothing_said = (bool((extent[:, 0] > extent[:, 1]).any()) for extent in (true, said))
+        for axis in range(len(AXES)):
+            within = said[axis, 0] <= true[axis, 0] and said[axis, 1] >= true[axis, 1]
+            fine = within if bounds[axis] else (said[axis] == true[axis]).all()
+            if not (fine if not nothing else nothing_said or any(bounds)):
+                mismatches.append(f"unit {unit}, {AXES[axis]}: said {said[axis].tolist()}, found {true[axis].tolist()}")
+            elif not nothing and nothing_said and not any(bounds):
+                mismatches.append(f"unit {unit}: said to see nothing, found {true.tolist()}")
+    return Comparison(field_of(known).status, len(units), tuple(mismatches))
+
+
+def _numbers_differ(known: Known, axis: int, reach: Reach, units: Extents, found: Extents) -> str:
+    """Say how size, stride and padding differ from those of windows `(U, 2)` that were found at units side by side."""
+    assert reach.widest is not None  # noqa: S101 - the caller has looked
+    period = len(reach.widest.first)
+    if len(units) <= period or (np.diff(units) != 1).any() or (found[:, 0] > found[:, 1]).any():
+        return ""
+    field = field_of(known)
+    shift = int(found[period, 0] - found[0, 0])
+    first_of_turn = int(-units[0] % period)
+    turns = int(units[first_of_turn]) // period
+    numbers = (
+        int((found[:period, 1] - found[:period, 0]).max()) + 1,
+        Fraction(shift, period),
+        turns * shift - int(found[first_of_turn, 0]),
+    )
+    said = field.size[axis], field.stride[axis], field.padding[axis]
+    return "" if numbers == said else f"{AXES[axis]}: size, stride, padding said {said}, found {numbers}"

@@ -1,0 +1,110 @@
+"""Receptive fields by brute force: which pixels the gradient of one output unit touches.
+
+The network runs as its positive twin, in float64: random positive weights, images of positive numbers, sums instead of
+maxima. No path through it cancels another, is cut by an activation function or hidden by a larger neighbour, so that
+the gradient is non-zero exactly where a pixel can reach the unit.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+Extents = npt.NDArray[np.int64]
+
+
+def positive_twin(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Return a copy of `network` in evaluation mode with random positive weights of about 1 / fan-in, in float64."""
+    twin = copy.deepcopy(network).to_empty(device="cpu").double().eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.uniform_(0.5, 1.5, generator=generator)
+            parameter.div_(max(1, parameter[0].numel()))
+        for name, buffer in twin.named_buffers():
+            buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
+    return twin
+
+
+def extents(twin: nn.Module, shape: tuple[int, int, int], units: Sequence[tuple[int, int]] | None = None) -> Extents:
+    """Return `(U, 2, 2)`: per unit and axis (y, x) the first and the last pixel of an image `(C, H, W)` that reach it.
+
+    `units` are positions (row, column) of the output map, all of them by default, in rows; an output without a map is
+    one unit. Of a unit that nothing reaches, the first pixel comes after the last.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.empty(1, *shape, dtype=torch.float64).uniform_(0.5, 1.5, generator=generator).requires_grad_()
+    with SumsForMaxima():
+        out = twin(image)
+    out = out.sum((0, 1)) if out.ndim == 4 else out.sum()[None, None]  # noqa: PLR2004 - (N, C, H, W)
+    height, width = out.shape
+    found = []
+    for row, column in units or np.ndindex(height, width):
+        (gradient,) = torch.autograd.grad(out[row, column], image, retain_graph=True)
+        touched = (gradient[0] != 0).any(0)
+        found.append([_extent(touched.any(1)), _extent(touched.any(0))])
+    return np.array(found)
+
+
+def _extent(touched: Tensor) -> tuple[int, int]:
+    """Return the first and the last of the pixels that are touched; `(n, -1)` where none is."""
+    where = touched.nonzero()
+    return (int(where[0]), int(where[-1])) if len(where) else (len(touched), -1)
+
+
+class SumsForMaxima(TorchFunctionMode):
+    """Computes sums where a network asks for maxima: of these, one position of a window would take all the gradient."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Call a function of torch, or its substitute."""
+        return _SUMS.get(getattr(func, "__name__", ""), func)(*args, **(kwargs or {}))
+
+
+def sum_pool(
+    x: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """(N, C, H, W) → (N, C, H', W'): the sum over each window of `torch.nn.functional.max_pool2d`."""
+    assert not return_indices  # noqa: S101 - a sum has no position
+    height, width = F.max_pool2d(x.detach(), kernel_size, stride, padding, dilation, ceil_mode).shape[-2:]  # type: ignore[arg-type]
+    (ky, kx), (sy, sx), (py, px), (dy, dx) = (
+        (value, value) if isinstance(value, int) else tuple(value)
+        for value in (kernel_size, stride or kernel_size, padding, dilation)
+    )
+    x = F.pad(x, (px, kx * dx + sx, py, ky * dy + sy))
+    pieces = [
+        x[..., i * dy : i * dy + (height - 1) * sy + 1 : sy, j * dx : j * dx + (width - 1) * sx + 1 : sx]
+        for i in range(ky)
+        for j in range(kx)
+    ]
+    return torch.stack(pieces).sum(0)
+
+
+def adaptive_sum_pool(x: Tensor, output_size: int | Sequence[int], return_indices: bool = False) -> Tensor:
+    """(N, C, H, W) → (N, C, h, w): something of all that each window of `adaptive_max_pool2d` holds."""
+    assert not return_indices  # noqa: S101 - a sum has no position
+    return F.adaptive_avg_pool2d(x, output_size)  # type: ignore[arg-type]
+
+
+_SUMS: Mapping[str, Callable[..., Any]] = {
+    "max_pool2d": sum_pool,
+    "adaptive_max_pool2d": adaptive_sum_pool,
+    "amax": torch.sum,
+}
