@@ -149,12 +149,11 @@ def _print_links(address: str) -> bool:
         print(masked(f"{shown} does not list its experiments ({error})"), file=sys.stderr)
         return False
     print("Model training pages:")
-    shown = [found for found in experiments if found["experiment_id"] != "0"] or experiments
-    for found in shown:
+    for found in [found for found in experiments if found["experiment_id"] != "0"] or experiments:
         page = f"{shown}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
         print(f"  {found['name']}: {page}")
         if VIEW_TAG in {tag["key"] for tag in found.get("tags", [])}:
-            print(f"    depth, parameters, receptive field, error: {address}/{charts_link(found['experiment_id'])}")
+            print(f"    depth, parameters, receptive field, error: {shown}/{charts_link(found['experiment_id'])}")
     return True
 
 

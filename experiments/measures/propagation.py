@@ -1,5 +1,6 @@
 """What every tensor of a forward pass sees, carried from operator to operator."""
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,10 +65,11 @@ def operator_name(op: str) -> str:
 class Propagation:
     """The knowledge about all tensors of one forward pass.
 
-    A tensor that is not known does not depend on the image. Tensors stay referenced, so that no `id` is given twice;
-    on the meta device they hold no memory. `last_map` is the last map of units before they are put together by global
-    pooling or flattening, `last_source` that tensor's own sight and its origin (None: the image), unless an operator
-    took it apart to go on with its units; `lost_maps` are the operators after which a map was not understood.
+    A tensor that is not known does not depend on the image. Tensors and their memory stay referenced, so that no `id`
+    is given twice; on the meta device they hold no numbers. `last_map` is the last map of units before they are put
+    together by global pooling or flattening, `last_source` that tensor's own sight and its origin (None: the image),
+    unless an operator took it apart to go on with its units; `lost_maps` are the operators after which a map was not
+    understood.
     """
 
     def __init__(self, image: Tensor) -> None:
@@ -76,7 +78,8 @@ class Propagation:
         x = y if width == height else Reach.of_input(width)
         dims = [*map(plain, image.shape[:-2]), (Part(height, 0),), (Part(width, 1),)]
         self._known: dict[int, Known] = {}
-        self._tensors: list[Tensor] = []
+        self._memory: dict[int, int] = {}
+        self._kept: list[Tensor | torch.UntypedStorage] = []
         self._sharing: dict[int, list[Tensor]] = defaultdict(list)
         self._overwritten: dict[int, str] = {}
         self.last_map: Known | None = None
@@ -89,10 +92,15 @@ class Propagation:
 
     def known(self, tensor: Tensor) -> Known | None:
         """Return what is known of `tensor`; None where it does not depend on the image."""
-        known = self._known.get(id(tensor))
-        if known is None and self._overwritten and (op := self._overwritten.get(memory_of(tensor))):
-            return Known(None, f"{op} into a part of a tensor")
-        return known
+        memory = memory_of(tensor)
+        if self._memory.get(id(tensor)) == memory:
+            return self._known[id(tensor)]
+        # A view of what was written to since, or a tensor that was given the memory of another (`y.data = x`).
+        sharing = [other for other in self._sharing.get(memory, ()) if self._memory[id(other)] == memory]
+        if not sharing:
+            return None
+        alike = [other for other in sharing if _same_layout(other, tensor)]
+        return self._known[id(alike[-1])] if alike else self._part_of(memory)
 
     def follow(
         self,
@@ -109,14 +117,15 @@ class Propagation:
             id(tensor): known for tensor in tensors_in((*args, *kwargs.values())) if (known := self.known(tensor))
         }
         outputs = [tensor for tensor in (out if isinstance(out, tuple | list) else [out]) if isinstance(tensor, Tensor)]
+        written = _written(func, args, kwargs)
         name = op.removesuffix("_") if op.endswith("_") and op != "copy_" else op
-        if not inputs or not outputs or name in _SHAPE_ONLY:
+        if not inputs or not (outputs or written) or name in _SHAPE_ONLY:
             return
         depth = max(known.depth for known in inputs.values()) + _adds_a_layer(name, args, inputs)
         lost = next((known.lost for known in inputs.values() if known.lost), None)
         title = f"{where or 'network'}: {kind_of(name) if func.namespace == 'aten' else f'{func.namespace}::{name}'}"
         sights: list[Sight | None] = [None] * len(outputs)
-        if lost is None:
+        if lost is None and outputs:
             seen = {key: known.sight for key, known in inputs.items() if known.sight}
             call = Call(name, where, args, kwargs, tuple(outputs[0].shape), seen)
             try:
@@ -126,33 +135,40 @@ class Propagation:
                 lost = f"{title} {error}".strip()
                 if any(axes_of(sight.dims) for sight in seen.values()):
                     self.lost_maps.add(lost)
-        call_index = self._calls[where, operator_name(op)]
-        for position, (tensor, sight) in enumerate(zip(outputs, sights, strict=True)):
-            self._origins[id(tensor)] = Origin(where, operator_name(op), call_index, position)
-            known = Known(sight, lost or (None if sight else title), depth)
-            if op.endswith("_") and torch.Tag.inplace_view not in func.tags:
+        unknown = Known(None, lost or title, depth)
+        results = [Known(sight, None, depth) if sight else unknown for sight in sights]
+        # What an operator writes to is what it puts out, but for tensors that hold numbers: of these it gets a copy.
+        for tensor, known in zip(written, results + [unknown] * (len(written) - len(outputs)), strict=False):
+            if torch.Tag.inplace_view not in func.tags:
                 self._overwrite(tensor, known, op)
+            self._remember(tensor, known)
+        call_index = self._calls[where, operator_name(op)]
+        for position, (tensor, known) in enumerate(zip(outputs, results, strict=True)):
+            self._origins[id(tensor)] = Origin(where, operator_name(op), call_index, position)
             self._remember(tensor, known)
 
     def _remember(self, tensor: Tensor, known: Known) -> None:
-        if id(tensor) not in self._known:
-            self._tensors.append(tensor)
-            self._sharing[memory_of(tensor)].append(tensor)
+        memory = memory_of(tensor)
+        if self._memory.get(id(tensor)) != memory:
+            self._kept += [tensor, tensor.untyped_storage()]
+            self._sharing[memory].append(tensor)
         self._known[id(tensor)] = known
+        self._memory[id(tensor)] = memory
 
     def _overwrite(self, tensor: Tensor, known: Known, op: str) -> None:
         """Say of the other tensors that share memory with `tensor` what its new content does to them."""
-        before = self._known.get(id(tensor))
+        before = self.known(tensor)
         if before is not None and before.sight is known.sight and before.lost == known.lost:
             return
-        storage = memory_of(tensor)
-        self._overwritten[storage] = op
-        for other in self._sharing[storage]:
-            if other is not tensor:
-                same = other.shape == tensor.shape and other.stride() == tensor.stride()
-                at = other.storage_offset() == tensor.storage_offset()
-                lost = Known(None, f"{op} into a part of a tensor", known.depth)
-                self._known[id(other)] = known if same and at else lost
+        memory = memory_of(tensor)
+        self._overwritten[memory] = op
+        for other in self._sharing[memory]:
+            if other is not tensor and self._memory[id(other)] == memory:
+                self._known[id(other)] = known if _same_layout(other, tensor) else self._part_of(memory, known.depth)
+
+    def _part_of(self, memory: int, depth: int = 0) -> Known:
+        op = self._overwritten.get(memory, "view")
+        return Known(None, f"{op} into a part of a tensor", depth)
 
     def _note_map(self, call: Call, sight: Sight | None, depth: int) -> None:
         """Remember the map of units that an operator puts together: the input of global pooling or flattening."""
@@ -180,6 +196,33 @@ def memory_of(tensor: Tensor) -> int:
     """Return what tensors have in common that share memory; on the meta device, too, where no address says so."""
     key: int = tensor.untyped_storage()._cdata  # noqa: SLF001 - torch has no public name for it
     return key
+
+
+def _same_layout(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors that share memory are the same numbers in the same order."""
+    layouts = [(tensor.shape, tensor.stride(), tensor.storage_offset()) for tensor in (one, other)]
+    return layouts[0] == layouts[1]
+
+
+def _written(func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """Return the arguments that an operator writes to, in the order in which it returns them.
+
+    The running statistics of batch normalisation, which are written to and not returned, are left out.
+    """
+    return tensors_in([args[key] if isinstance(key, int) else kwargs.get(key) for key in _destinations(func)])
+
+
+@functools.cache
+def _destinations(func: torch._ops.OpOverload) -> tuple[int | str, ...]:
+    """Return the positions, or the names, of the arguments that an operator writes to."""
+    schema = func._schema  # noqa: SLF001 - torch has no public name for it
+    if not schema.is_mutable or "batch_norm" in schema.name:
+        return ()
+    return tuple(
+        argument.name if argument.kwarg_only else position
+        for position, argument in enumerate(schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
 
 
 def _apply(namespace: str, call: Call, outputs: Sequence[Tensor]) -> list[Sight | None]:

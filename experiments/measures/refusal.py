@@ -28,6 +28,10 @@ class Refused:
     cause: Exception
 
 
+# How torch says that it needs the numbers of a tensor that has none.
+_NUMBERS_MISSING = ("nonzero", "meta tensor", "meta device", "Meta tensors")
+# Operators, and what is no operator, that read a tensor to decide something.
+_READING = frozenset({"", "_local_scalar_dense", "equal", "index", "is_nonzero", "nonzero", "where"})
 _WINDOWED = ("convolution", "pool", "reflection_pad", "replication_pad", "upsample")
 _PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1}
 
@@ -39,9 +43,11 @@ def refusal_of(error: Exception, trace: Trace) -> Refused:
     first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     text = f"{where}: {first_line}" if where else first_line
     refusal = Refusal.OTHER
-    if op == "_local_scalar_dense" or "nonzero" in first_line:
+    if op == "_local_scalar_dense" or any(sign in first_line for sign in _NUMBERS_MISSING):
         refusal = Refusal.VALUES
         text = f"{where or 'the network'} decides by the values of a tensor what to do, not by its shape"
+        if op not in _READING:
+            text = f"{where or 'the network'} calls {op}, which needs the numbers in its tensors"
     elif op == "convolution" and (takes := _channels_taken(args)) != args[0].shape[1]:
         # Those of the image only if nothing has been computed yet.
         refusal = Refusal.OTHER if trace.macs else Refusal.CHANNELS

@@ -22,6 +22,8 @@ from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import Sight, axes_of
 from experiments.measures.weightless import SHAPES, mode_set, shadows
 
+# Operators whose result, or its shape, depends on the numbers in tensors.
+_READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 _COPIES = frozenset({"clone", "_to_copy", "detach", "alias", "lift_fresh", "copy_"})
 
 
@@ -141,14 +143,20 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         op = func.overloadpacket.__name__
         where = self._frames[-1].name if self._frames else ""
         self.at = (where, op, args)
-        if any(tensor.device.type == "meta" for tensor in tensors_in((*args, *kwargs.values()))):
-            args = [_on_meta(argument) for argument in args]
-        out = SHAPES.get(op, func)(*args, **kwargs)
+        tensors = tensors_in((*args, *kwargs.values()))
+        run_args, run_kwargs = args, kwargs
+        if any(tensor.device.type == "meta" for tensor in tensors):
+            run_args = [_on_meta(argument) for argument in args]
+            run_kwargs = {name: _on_meta(argument) for name, argument in kwargs.items()}
+        elif _READS & set(func.tags) and any(self._propagation.known(tensor) for tensor in tensors):
+            # It would read numbers that are not those of any image.
+            raise NotImplementedError(f"{op} cannot be run with Meta tensors")
+        out = SHAPES.get(op, func)(*run_args, **run_kwargs)
         self.at = (where, "", ())
         macs = activations = 0
         if (formula := flop_registry.get(func.overloadpacket)) is not None:
             images = self._image.shape[0]
-            macs = formula(*args, **kwargs, out_val=out) // (2 * images)
+            macs = formula(*run_args, **run_kwargs, out_val=out) // (2 * images)
             activations = out.numel() // images if isinstance(out, Tensor) else 0
             self.macs += macs
             self.activations += activations
