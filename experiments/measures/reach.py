@@ -195,6 +195,10 @@ class Reach:
         """Return the same windows as what units see at most."""
         return replace(self, status=Status.BOUND, reason=reason) if self.status is Status.EXACT else self
 
+    def sees_as(self, other: "Reach") -> bool:
+        """Tell whether the units of both see the same at this input size."""
+        return self is other or all(map(np.array_equal, self.seen, other.seen))
+
     @property
     def has_gaps(self) -> bool:
         """Whether some of the units, far from every border, see nothing."""

@@ -129,11 +129,15 @@ class Resampled(Sampling):
 
     `nearest` takes the floor of it, without the last `- centre`; pixel shuffle is the nearest of step 1 / factor. A
     neighbour whose weight is zero, because the position falls on a unit exactly, is not read.
+
+    `rounded`: the nearest position is found in single precision, as torch does: where it falls between two units,
+    rounding decides.
     """
 
     step: Fraction
     mode: Literal["nearest", "linear", "cubic"]
     half_pixel: bool
+    rounded: bool = False
 
     @property
     def period(self) -> tuple[int, int]:
@@ -157,4 +161,8 @@ class Resampled(Sampling):
 
     def reads_inside(self, units: IntArray, size: int) -> IntArray:
         """See `Sampling.reads_inside`."""
-        return np.clip(self.reads(units), 0, size - 1)
+        if not self.rounded:
+            return np.clip(self.reads(units), 0, size - 1)
+        step = np.float32(float(self.step))
+        positions = (units + 0.5) * np.float64(step) if self.half_pixel else units.astype(np.float32) * step
+        return np.minimum(np.floor(positions.astype(np.float32)).astype(np.int64), size - 1)[:, None]

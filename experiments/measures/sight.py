@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import prod
 from typing import NamedTuple
 
 from experiments.measures.reach import Reach, Status, united
-from experiments.measures.sampling import Sampling
+from experiments.measures.sampling import Resampled, Sampling
 
 # The image's axes as they are numbered here; a part of a dimension that runs along neither is plain.
 AXES = ("y", "x")
@@ -68,17 +69,35 @@ class Sight:
         Raises:
             LostError: the dimension holds more than positions along one axis of the image.
         """
-        dimension = self.dims[dim]
-        reaches = list(self.reaches)
-        if not axes_of([dimension]):
-            new = plain(units)
-        elif len(dimension) == 1:
-            axis = dimension[0].axis
+        sight = self.along_one_axis(dim, op)
+        reaches = list(sight.reaches)
+        new = plain(units)
+        for axis in axes_of(sight.dims[dim : dim + 1]):
             reaches[axis] = reaches[axis].through(sampling, units, op)
             new = (Part(units, axis),)
-        else:
-            raise LostError("along a flattened dimension")
         return Sight((*self.dims[:dim], new, *self.dims[dim + 1 :]), (reaches[0], reaches[1]))
+
+    def along_one_axis(self, dim: int, op: str) -> "Sight":
+        """Return the same sight with dimension `dim` as positions along one axis of the image, or plain ones.
+
+        Raises:
+            LostError: it holds more than that.
+        """
+        dimension = self.dims[dim]
+        longer = [part for part in dimension if part.size > 1] or list(dimension[:1])
+        reaches = list(self.reaches)
+        for axis in axes_of([dimension]) - axes_of([tuple(longer)]):
+            reaches[axis] = reaches[axis].at(0)
+        if axes_of([tuple(longer)]) and len(longer) > 1:
+            first, *others = longer
+            if first.axis == PLAIN or axes_of([tuple(others)]):
+                raise LostError("along a flattened dimension")
+            # Every position is there several times in a row: nearest-neighbour interpolation.
+            size = size_of(dimension)
+            repeated = Resampled(Fraction(first.size, size), "nearest", half_pixel=False)
+            reaches[first.axis] = reaches[first.axis].through(repeated, size, op)
+            longer = [Part(size, first.axis)]
+        return Sight((*self.dims[:dim], tuple(longer), *self.dims[dim + 1 :]), (reaches[0], reaches[1]))
 
     def collapsed(self, axes: set[int], reason: str, status: Status = Status.WHOLE_IMAGE) -> "Sight":
         """Return the sight of units that have each met all units along `axes`; `dims` no longer runs along these."""
@@ -96,12 +115,9 @@ class Sight:
         )
         return replace(self, reaches=(y, x))
 
-    def mixed(self, axes: set[int], reason: str) -> "Sight":
+    def mixed(self, axes: set[int], reason: str, status: Status = Status.WHOLE_IMAGE) -> "Sight":
         """Return the sight of as many units, each of which has met all others along `axes`."""
-        y, x = (
-            reach.mixed(Status.WHOLE_IMAGE, reason) if axis in axes else reach
-            for axis, reach in enumerate(self.reaches)
-        )
+        y, x = (reach.mixed(status, reason) if axis in axes else reach for axis, reach in enumerate(self.reaches))
         return replace(self, reaches=(y, x))
 
 

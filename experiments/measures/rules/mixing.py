@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.measures.reach import Status
 from experiments.measures.rules.call import Call, dims_of, rule, tensors_in
 from experiments.measures.sight import Dimension, Sight, axes_of, joined, plain
 
@@ -63,11 +64,19 @@ def reduced(call: Call) -> Sight:
     return sight.with_dims(kept if keep else [item for dim, item in enumerate(kept) if dim not in dims])
 
 
-@rule("_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod", "logcumsumexp", "sort", "cummax", "cummin")
+@rule("_softmax", "_log_softmax", "_safe_softmax", "sort")
 def mixed(call: Call) -> Sight:
     """(…) → (…): every unit meets all others along one dimension."""
     sight = call.source
     return _mixed(call, sight, [call.dim(call.arg(1, "dim", -1))])
+
+
+@rule("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
+def accumulated(call: Call) -> Sight:
+    """(…) → (…): every unit meets those before it along one dimension."""
+    sight = call.source
+    axes = axes_of([sight.dims[call.dim(call.arg(1, "dim"))]])
+    return sight.mixed(axes, call.reason("over all positions before"), Status.BOUND) if axes else sight
 
 
 def _mixed(call: Call, sight: Sight, dims: Sequence[int]) -> Sight:

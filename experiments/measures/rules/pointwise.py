@@ -8,7 +8,9 @@ from experiments.measures.rules.call import Call, rule, tensors_in
 from experiments.measures.sight import LostError, Sight, axes_of, joined, plain
 
 # Pointwise, but not tagged as such in torch.
-_UNTAGGED = frozenset({"hardswish", "log_sigmoid_forward", "native_dropout", "rrelu_with_noise", "prelu", "mish"})
+_UNTAGGED = frozenset(
+    {"hardswish", "log_sigmoid_forward", "native_dropout", "rrelu_with_noise", "_prelu_kernel", "mish"}
+)
 
 
 @functools.cache

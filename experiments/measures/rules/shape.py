@@ -92,9 +92,12 @@ def _position(call: Call, sight: Sight, dim: int, index: int) -> Sight:
     dims = [*sight.dims[:dim], *sight.dims[dim + 1 :]]
     if not axes_of([dimension]):
         return sight.with_dims(dims)
-    if len(dimension) > 1:
+    try:
+        sight = sight.along_one_axis(dim, call.title)
+    except LostError:
         reason = call.reason("takes some positions of a flattened map")
         return sight.collapsed(axes_of([dimension]), reason, Status.BOUND).with_dims(dims)
+    dimension = sight.dims[dim]
     y, x = (reach.at(index) if axis == dimension[0].axis else reach for axis, reach in enumerate(sight.reaches))
     return Sight(tuple(dims), (y, x))
 
@@ -113,11 +116,12 @@ def _piece(call: Call, dim: int, start: int, step: int, size: int) -> Sight:
     dimension = sight.dims[dim]
     if size == size_of(dimension):
         return sight
-    if len(dimension) > 1 and axes_of([dimension]):
+    try:
+        return sight.through(dim, Strided(start=start, stride=step), size, call.title)
+    except LostError:
         reason = call.reason("takes some positions of a flattened map")
         collapsed = sight.collapsed(axes_of([dimension]), reason, Status.BOUND)
         return collapsed.with_dims([*sight.dims[:dim], plain(size), *sight.dims[dim + 1 :]])
-    return sight.through(dim, Strided(start=start, stride=step), size, call.title)
 
 
 @rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
@@ -146,7 +150,15 @@ def concatenated(call: Call) -> Sight:
         sights = [sight.collapsed(axes, reason, Status.BOUND) for sight in sights]
     size = plain(call.shape[dim])
     level = [sight.with_dims([*sight.dims[:dim], size, *sight.dims[dim + 1 :]]) for sight in sights]
-    return joined(level, call.title)
+    together = joined(level, call.title)
+    # Single positions of the image, side by side: each sees less than all of them.
+    y, x = (
+        reach.bounded(call.reason("lays positions side by side"))
+        if reach.units is None and any(not sight.reaches[axis].sees_as(reach) for sight in level)
+        else reach
+        for axis, reach in enumerate(together.reaches)
+    )
+    return Sight(together.dims, (y, x))
 
 
 @rule("flip")
@@ -197,7 +209,7 @@ def _befores(widths: Sequence[int], rank: int) -> list[tuple[int, int]]:
     return [(rank - 1 - index, widths[2 * index]) for index in range(len(widths) // 2)]
 
 
-@rule("native_channel_shuffle")
+@rule("channel_shuffle", "native_channel_shuffle")
 def channels_shuffled(call: Call) -> Sight:
     """(N, C, …) → (N, C, …), channels in another order."""
     if axes_of(call.source.dims[1:2]):

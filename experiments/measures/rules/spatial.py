@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
+from experiments.measures.reach import Status
 from experiments.measures.rules.call import Call, rule
 from experiments.measures.sampling import Adaptive, Resampled, Sampling, Strided, Transposed
 from experiments.measures.sight import LostError, Sight, axes_of, plain
@@ -26,7 +27,9 @@ def convolved(call: Call) -> Sight:
     stride, padding, dilation = (_per_dim(call.args[index], count) for index in (3, 4, 5))
     transposed = call.args[6]
     if across := axes_of(sight.dims[first - 1 : first]):
-        sight = sight.collapsed(across, call.reason("over channels that hold the whole map"))
+        # Of several groups each sees only a part of these channels.
+        status = Status.WHOLE_IMAGE if call.args[8] == 1 else Status.BOUND
+        sight = sight.collapsed(across, call.reason("over channels that hold the whole map"), status)
     for index in range(count):
         kernel = weight.shape[2 + index]
         sampling: Sampling
@@ -101,18 +104,24 @@ def interpolated(call: Call) -> Sight:
     sight = call.source
     count = len(sight.dims) - 2
     nearest = "nearest" in call.op
+    exact = "nearest_exact" in call.op
     corners = not nearest and bool(call.arg(2, "align_corners", default=False))
     scales: list[Any] = list(call.args[2 if nearest else 3 :])[:count]
     scales += [None] * (count - len(scales))
     for index in range(count):
         dim = 2 + index
         size, target = sight.shape[dim], call.shape[dim]
-        step = _step(size, target, scales[index], corners=corners)
-        half_pixel = not corners and call.op not in ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
         mode: Literal["nearest", "linear", "cubic"] = (
             "nearest" if nearest else "cubic" if "cubic" in call.op else "linear"
         )
-        sampling = Resampled(step, mode, half_pixel)
+        step = _step(size, target, scales[index], corners=corners)
+        # Kernels with a shorter way for these sizes, whatever the scale factor.
+        if target == size and (mode == "linear" or (nearest and not exact)):
+            step = Fraction(1)
+        if target == 2 * size and nearest and not exact:
+            step = Fraction(1, 2)
+        half_pixel = exact or not (corners or nearest)
+        sampling = Resampled(step, mode, half_pixel, rounded=nearest)
         sight = sight.through(dim, sampling, target, call.title)
     return sight
 

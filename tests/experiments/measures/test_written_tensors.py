@@ -1,6 +1,7 @@
 """Tensors that a network writes to: in place, into parts, by `out=`, into tensors that it makes on the CPU."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 import torch
@@ -35,7 +36,8 @@ def _into_cpu_tensor(x: Tensor, net: Writing) -> Tensor:
 def _copied_over(x: Tensor, net: Writing) -> Tensor:
     buffer = torch.empty(x.shape, dtype=x.dtype)
     buffer.copy_(net.wide(x))
-    return net.conv(buffer)
+    out: Tensor = net.conv(buffer)
+    return out
 
 
 def _out_argument(x: Tensor, net: Writing) -> Tensor:
@@ -45,13 +47,13 @@ def _out_argument(x: Tensor, net: Writing) -> Tensor:
 
 
 def _assigned_data(x: Tensor, net: Writing) -> Tensor:
-    y = net.conv(x)
+    y: Tensor = net.conv(x)
     y.data = net.wide(y.data)
     return y
 
 
 def _activation_in_place(x: Tensor, net: Writing) -> Tensor:
-    y = net.wide(x)
+    y: Tensor = net.wide(x)
     torch.relu_(y[:, :, 2:])
     return y
 
@@ -96,7 +98,7 @@ def _into_an_earlier_view(x: Tensor, net: Writing) -> Tensor:
 
 
 def _into_a_list(x: Tensor, net: Writing) -> Tensor:
-    y = net.conv(x)
+    y: Tensor = net.conv(x)
     torch._foreach_add_([y], [net.wide(x)])
     return y
 
@@ -146,4 +148,4 @@ def test_numbers_that_do_not_come_from_the_image_are() -> None:
         out: Tensor = net.conv(x)[:, :, :: int(steps.sum())]
         return out
 
-    assert measure(Writing(function), (1, 12, 10)).stride == (6, 1)
+    assert measure(Writing(function), (1, 12, 10)).stride == (Fraction(6), Fraction(1))

@@ -1,0 +1,117 @@
+"""Operators after which units differ in more than their place: accumulated, grouped, laid side by side, repeated."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from experiments.benchmarks.comparison import compare_seen
+from experiments.measures.network import measure
+from experiments.measures.reach import Status
+
+HEIGHT, WIDTH = 11, 14
+
+
+class Mapping(nn.Module):
+    """A network of one function from a map of two channels, with layers to use in it."""
+
+    def __init__(self, function: Callable[[Tensor, "Mapping"], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.many = nn.Conv2d(2, 12, 3, padding=1)
+        self.row = nn.Conv1d(2, 2, 3, padding=1)
+        self.weight = nn.Parameter(torch.ones(HEIGHT, 1, 1, 3))
+        self.lstm = nn.LSTM(2, 2, batch_first=True)
+        self.prelu = nn.PReLU(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2, H, W) → whatever the function makes of it."""
+        return self.function(x, self)
+
+
+def _recurrent_rows(x: Tensor, net: Mapping) -> Tensor:
+    count, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(count * height, width, channels)
+    out: Tensor = net.lstm(rows)[0]
+    return out.reshape(count, height, width, 2).permute(0, 3, 1, 2)
+
+
+def _shuffled_by_hand(x: Tensor, net: Mapping) -> Tensor:
+    y: Tensor = net.many(x)
+    y = y.view(1, 2, 2, 3, HEIGHT, WIDTH).permute(0, 1, 4, 2, 5, 3).reshape(1, 2, 2 * HEIGHT, 3 * WIDTH)
+    out: Tensor = net.conv(y)
+    return out
+
+
+def _strip(x: Tensor, net: Mapping) -> Tensor:
+    out: Tensor = net.row(F.max_pool2d(net.conv(x), (HEIGHT, 1)).squeeze(2))
+    return out.unsqueeze(2)
+
+
+EXACT: dict[str, Callable[[Tensor, Mapping], Tensor]] = {
+    "PReLU": lambda x, net: net.prelu(net.conv(x)),
+    "channel shuffle": lambda x, net: F.channel_shuffle(net.many(x), 4),
+    "a map of one row as a sequence": _strip,
+    "pixel shuffle by hand": _shuffled_by_hand,
+    "rows repeated": lambda x, net: net.conv(net.conv(x).repeat_interleave(2, 2)),
+    "pixels expanded": lambda x, net: net.conv(
+        net.conv(x)[..., None, :, None].expand(-1, -1, -1, 3, -1, 2).reshape(1, 2, 3 * HEIGHT, 2 * WIDTH)
+    ),
+    "rows repeated, then some taken": lambda x, net: net.conv(x).repeat_interleave(3, 2)[:, :, 4::2],
+    "a scale factor that changes nothing": lambda x, net: F.interpolate(net.conv(x), scale_factor=(1.04, 1.05)),
+    "the same, bilinear": lambda x, net: F.interpolate(net.conv(x), scale_factor=(1.04, 1.05), mode="bilinear"),
+    "a scale factor of almost two": lambda x, net: F.interpolate(net.conv(x), scale_factor=(2.08, 2.06)),
+    "rounding between two pixels": lambda x, net: F.interpolate(net.conv(x[:, :, :2]), size=(82, WIDTH)),
+    "the same, nearest-exact": lambda x, net: F.interpolate(
+        net.conv(x[:, :, :2]), size=(41, WIDTH), mode="nearest-exact"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact(name: str) -> None:
+    comparison = compare_seen(Mapping(EXACT[name]), (2, HEIGHT, WIDTH))
+    assert comparison.mismatches == ()
+    assert comparison.status is Status.EXACT
+    assert comparison.units > 0
+
+
+BOUNDED: dict[str, tuple[Callable[[Tensor, Mapping], Tensor], str]] = {
+    "cumsum": (lambda x, net: net.conv(x).cumsum(2), "cumsum over all positions before"),
+    "cummax": (lambda x, net: net.conv(x).cummax(3)[0], "cummax over all positions before"),
+    "rows as groups of channels": (
+        lambda x, net: F.conv2d(x.transpose(1, 2), net.weight, padding=(0, 1), groups=HEIGHT).transpose(1, 2),
+        "conv over channels that hold the whole map",
+    ),
+    "stacked rows": (
+        lambda x, net: torch.stack(list(net.conv(x).unbind(2)), 2),
+        "stack lays positions side by side",
+    ),
+    "two pixels": (
+        lambda x, net: torch.cat([net.conv(x)[:, :, 1, 2], x[:, :, 9, 8]], 1),
+        "cat lays positions side by side",
+    ),
+    "a recurrent network along rows": (_recurrent_rows, "stack lays positions side by side"),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_bound_that_holds(name: str) -> None:
+    function, reason = BOUNDED[name]
+    network = Mapping(function)
+    comparison = compare_seen(network, (2, HEIGHT, WIDTH))
+    assert comparison.mismatches == ()
+    assert comparison.status is Status.BOUND
+    assert reason in str(measure(network, (2, HEIGHT, WIDTH)).layers[-1].reason)
+
+
+def test_a_convolution_over_rows_as_channels_of_one_group_sees_all_rows() -> None:
+    def function(x: Tensor, _: Mapping) -> Tensor:
+        return F.conv2d(x.transpose(1, 2), torch.ones(3, HEIGHT, 1, 3, dtype=x.dtype), padding=(0, 1))
+
+    comparison = compare_seen(Mapping(function), (2, HEIGHT, WIDTH))
+    assert comparison.mismatches == ()
+    assert comparison.status is Status.WHOLE_IMAGE
