@@ -27,21 +27,6 @@ _SHAPE_ONLY = frozenset(
 _OPERANDS = {"convolution": (0, 1), "mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What is known of a tensor that depends on the image.
-
-    Attributes:
-        sight: what its units see; None where an operator was not understood on the way.
-        lost: that operator.
-        depth: the weighted layers on the longest chain behind it.
-    """
-
-    sight: Sight | None
-    lost: str | None = None
-    depth: int = 0
-
-
 @dataclass(frozen=True)
 class Origin:
     """Which operator puts a tensor out: the `call`-th that module `where` makes of it, and which of its `output`s.
@@ -55,6 +40,27 @@ class Origin:
     output: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a tensor that depends on the image.
+
+    Attributes:
+        sight: what its units see; None where an operator was not understood on the way.
+        lost: that operator.
+        depth: the weighted layers on the longest chain behind it.
+        last_map: the last map of units on the way that was put together by global pooling or flattening; where several
+            were, the one behind the most weighted layers.
+        source: of such a map, its tensor's own sight and origin (None: the image); None where the operator took the
+            tensor apart to go on with its units.
+    """
+
+    sight: Sight | None
+    lost: str | None = None
+    depth: int = 0
+    last_map: "Known | None" = None
+    source: tuple[Sight, Origin | None] | None = None
+
+
 def operator_name(op: str) -> str:
     """Return the name under which calls of an operator are counted, the same on all devices and memory layouts."""
     if op in ("_unsafe_view", "_reshape_alias"):
@@ -66,9 +72,7 @@ class Propagation:
     """The knowledge about all tensors of one forward pass.
 
     A tensor that is not known does not depend on the image. Tensors and their memory stay referenced, so that no `id`
-    is given twice; on the meta device they hold no numbers. `last_map` is the last map of units before they are put
-    together by global pooling or flattening, `last_source` that tensor's own sight and its origin (None: the image),
-    unless an operator took it apart to go on with its units; `lost_maps` are the operators after which a map was not
+    is given twice; on the meta device they hold no numbers. `lost_maps` are the operators after which a map was not
     understood.
     """
 
@@ -82,10 +86,8 @@ class Propagation:
         self._kept: list[Tensor | torch.UntypedStorage] = []
         self._sharing: dict[int, list[Tensor]] = defaultdict(list)
         self._overwritten: dict[int, str] = {}
-        self.last_map: Known | None = None
-        self.last_source: tuple[Sight, Origin | None] | None = None
         self.lost_maps: set[str] = set()
-        self._covered: tuple[Reach, Reach] | None = None
+        self._covered: list[tuple[Reach, Reach]] = []
         self._calls: Counter[tuple[str, str]] = Counter()
         self._origins: dict[int, Origin] = {}
         self._remember(image, Known(Sight(tuple(dims), (y, x))))
@@ -124,19 +126,20 @@ class Propagation:
         depth = max(known.depth for known in inputs.values()) + _adds_a_layer(name, args, inputs)
         lost = next((known.lost for known in inputs.values() if known.lost), None)
         title = f"{where or 'network'}: {kind_of(name) if func.namespace == 'aten' else f'{func.namespace}::{name}'}"
+        last_map = max((known.last_map for known in inputs.values() if known.last_map), key=_depth, default=None)
         sights: list[Sight | None] = [None] * len(outputs)
         if lost is None and outputs:
             seen = {key: known.sight for key, known in inputs.items() if known.sight}
             call = Call(name, where, args, kwargs, tuple(outputs[0].shape), seen)
             try:
                 sights = _apply(func.namespace, call, outputs)
-                self._note_map(call, sights[0], depth)
+                last_map = self._map_before(call, sights[0], depth) or last_map
             except LostError as error:
                 lost = f"{title} {error}".strip()
                 if any(axes_of(sight.dims) for sight in seen.values()):
                     self.lost_maps.add(lost)
-        unknown = Known(None, lost or title, depth)
-        results = [Known(sight, None, depth) if sight else unknown for sight in sights]
+        unknown = Known(None, lost or title, depth, last_map)
+        results = [Known(sight, None, depth, last_map) if sight else unknown for sight in sights]
         # What an operator writes to is what it puts out, but for tensors that hold numbers: of these it gets a copy.
         for tensor, known in zip(written, results + [unknown] * (len(written) - len(outputs)), strict=False):
             if torch.Tag.inplace_view not in func.tags:
@@ -170,11 +173,15 @@ class Propagation:
         op = self._overwritten.get(memory, "view")
         return Known(None, f"{op} into a part of a tensor", depth)
 
-    def _note_map(self, call: Call, sight: Sight | None, depth: int) -> None:
-        """Remember the map of units that an operator puts together: the input of global pooling or flattening."""
+    def is_pooled(self, sight: Sight) -> bool:
+        """Tell whether average pooling has put a whole map together, so that what is left of it is one unit."""
+        return sight.reaches in self._covered
+
+    def _map_before(self, call: Call, sight: Sight | None, depth: int) -> Known | None:
+        """Return the map of units that an operator puts together: the input of global pooling or flattening."""
         source = call.sight(call.args[0]) or next(iter(call.sights.values()))
         if sight is None:
-            return
+            return None
         before, after = axes_of(source.dims), axes_of(sight.dims)
         if call.op == "addmm":
             source = call.sight(call.args[1]) or source
@@ -182,14 +189,17 @@ class Propagation:
         one = all(reach.units == 1 for reach in sight.reaches)
         covers = call.op.startswith("avg_pool") and one and any((reach.units or 1) > 1 for reach in source.reaches)
         if covers:
-            self._covered = sight.reaches
-        elif before <= after or source.reaches == self._covered:
-            return
+            self._covered.append(sight.reaches)
+        elif before <= after or self.is_pooled(source):
+            return None
         bounded = any(reach.status is Status.BOUND for reach in sight.reaches)
-        self.last_map = Known(sight if bounded else source, None, depth)
         origin = next((self._origins.get(key) for key, known in call.sights.items() if known is source), None)
         rearranged = call.op in RULES and RULES[call.op].__module__ == shape.__name__
-        self.last_source = None if rearranged else (source, origin)
+        return Known(sight if bounded else source, None, depth, source=None if rearranged else (source, origin))
+
+
+def _depth(known: Known) -> int:
+    return known.depth
 
 
 def memory_of(tensor: Tensor) -> int:

@@ -95,7 +95,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @property
     def last_map(self) -> Known | None:
         """What is known of the last map of units: the output, or what goes into global pooling or flattening."""
-        return self.output if self.ends_in_map else self._propagation.last_map or self.output
+        output = self.output
+        return output if output is None or self.ends_in_map else output.last_map or output
 
     @property
     def last_source(self) -> tuple[Sight, Origin | None] | None:
@@ -103,15 +104,16 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         None where there is none, or its units are taken apart in a manner that is not followed.
         """
-        return self._propagation.last_source
+        last_map = self.output.last_map if self.output else None
+        return last_map.source if last_map else None
 
     @property
     def ends_in_map(self) -> bool:
         """Whether the output is the last map."""
         output = self.output
-        if output is None:
+        if output is None or output.lost in self._propagation.lost_maps:
             return True
-        return bool(output.sight and axes_of(output.sight.dims)) or output.lost in self._propagation.lost_maps
+        return bool(output.sight and axes_of(output.sight.dims) and not self._propagation.is_pooled(output.sight))
 
     def run(self) -> None:
         """Run the network forward; it is left as it was found."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 from experiments.measures.reach import Status
 from experiments.measures.rules.call import Call, dims_of, rule
 from experiments.measures.sampling import Extended, Resampled, Sampling, Strided
-from experiments.measures.sight import Dimension, LostError, Sight, axes_of, joined, plain, regroup, size_of
+from experiments.measures.sight import PLAIN, Dimension, LostError, Sight, axes_of, joined, plain, regroup, size_of
 
 
 @rule("view", "_unsafe_view", "_reshape_alias", "squeeze")
@@ -143,6 +143,7 @@ def concatenated(call: Call) -> Sight:
     dim = call.arg(1, "dim", 0) % len(call.shape)
     if call.op == "stack":
         sights = [sight.with_dims([*sight.dims[:dim], (), *sight.dims[dim:]]) for sight in sights]
+    sights = [_without_single_positions(sight, dim) for sight in sights]
     along = [sight.dims[dim] for sight in sights]
     if axes_of(along):
         reason = call.reason("lays maps end to end")
@@ -159,6 +160,15 @@ def concatenated(call: Call) -> Sight:
         for axis, reach in enumerate(together.reaches)
     )
     return Sight(together.dims, (y, x))
+
+
+def _without_single_positions(sight: Sight, dim: int) -> Sight:
+    """Return the sight with a dimension as plain positions, if it holds no more than one along any axis."""
+    dimension = sight.dims[dim]
+    if any(part.size > 1 and part.axis != PLAIN for part in dimension):
+        return sight
+    y, x = (reach.at(0) if axis in axes_of([dimension]) else reach for axis, reach in enumerate(sight.reaches))
+    return Sight((*sight.dims[:dim], plain(size_of(dimension)), *sight.dims[dim + 1 :]), (y, x))
 
 
 @rule("flip")

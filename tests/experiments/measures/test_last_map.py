@@ -1,0 +1,59 @@
+"""Which map of units a network's own receptive field is that of, when maps are pooled in several places."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from experiments.measures.network import measure
+from experiments.measures.reach import Status
+
+
+class Pooling(nn.Module):
+    """A network of one function, with two convolutions, which see 3 and 7 pixels, and a pooling of the whole map."""
+
+    def __init__(self, function: Callable[[Tensor, "Pooling"], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.first = nn.Conv2d(2, 2, 3, padding=1)
+        self.second = nn.Conv2d(2, 2, 5, padding=2)
+        self.pool = nn.AvgPool2d(8)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2, 8, 8) → (N, classes)."""
+        return self.function(x, self)
+
+    def deep(self, x: Tensor) -> Tensor:
+        """(N, 2, H, W) → (N, 2, H, W), of 7 pixels."""
+        out: Tensor = self.second(self.first(x))
+        return out
+
+
+SEVEN: dict[str, Callable[[Tensor, Pooling], Tensor]] = {
+    "shallow first": lambda x, net: net.fc(torch.cat([x.mean((2, 3)), net.deep(x).mean((2, 3))], 1)),
+    "shallow last": lambda x, net: net.fc(torch.cat([net.deep(x).mean((2, 3)), net.first(x).mean((2, 3))], 1)),
+    "normalised by the image": lambda x, net: net.deep(x).mean((2, 3)) / x.mean(),
+    "two poolings by windows": lambda x, net: net.fc(
+        torch.cat([net.pool(net.deep(x)).flatten(1), net.pool(x).flatten(1)], 1)
+    ),
+    "a pooling by windows at the end": lambda x, net: net.pool(net.deep(x)),
+    "the same, flattened": lambda x, net: net.pool(net.deep(x)).flatten(1),
+}
+
+
+@pytest.mark.parametrize("name", SEVEN)
+def test_of_several_pooled_maps_the_deepest_counts(name: str) -> None:
+    measures = measure(Pooling(SEVEN[name]), (2, 8, 8))
+    assert (measures.status, measures.receptive_field) == (Status.EXACT, (7, 7))
+
+
+def test_a_squeezed_map_is_not_the_last() -> None:
+    def function(x: Tensor, net: Pooling) -> Tensor:
+        y = net.first(x)
+        out: Tensor = net.second(y * y.mean((2, 3), keepdim=True))
+        return out
+
+    measures = measure(Pooling(function), (2, 8, 8))
+    assert (measures.status, measures.field.shortest_path) == (Status.WHOLE_IMAGE, (7, 7))
