@@ -38,9 +38,9 @@ class Comparison:
 def compare_seen(network: nn.Module, shape: tuple[int, int, int], units: Sequence[Pair] | None = None) -> Comparison:
     """Compare what units see of an image `(C, H, W)`, borders included: all of them, unless some are named."""
     known = output_of(network, shape)
-    sight = known.sight
-    if sight is None:
+    if known.sight is None:
         return Comparison(Status.UNSUPPORTED, 0, ())
+    sight = known.sight.as_map()
     chosen = list(np.ndindex(*_map_of(sight))) if units is None else units
     claimed = []
     for axis, reach in enumerate(sight.reaches):

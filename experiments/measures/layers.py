@@ -105,7 +105,7 @@ def field_of(known: Known) -> Field:
     if known.sight is None:
         nothing = (None, None)
         return Field(nothing, nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
-    y, x = known.sight.reaches
+    y, x = known.sight.as_map().reaches
     worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
     return Field(
         size=(_size(y), _size(x)),

@@ -99,6 +99,14 @@ class Window:
         mine = (last >= first) & ((last - first <= other_last - other_first) | (other_last < other_first))
         return Window(np.where(mine, first, other_first), np.where(mine, last, other_last), self._shift_over(period))
 
+    def same(self, other: "Window") -> bool:
+        """Tell whether both are the same windows."""
+        return self is other or (
+            self.shift == other.shift
+            and np.array_equal(self.first, other.first)
+            and np.array_equal(self.last, other.last)
+        )
+
     def over(self, period: int) -> tuple[IntArray, IntArray]:
         """Return the first and the last pixel of the units 0 … period - 1."""
         return (self.first, self.last) if len(self.first) == period else self.at(np.arange(period))
@@ -194,6 +202,15 @@ class Reach:
     def bounded(self, reason: str) -> "Reach":
         """Return the same windows as what units see at most."""
         return replace(self, status=Status.BOUND, reason=reason) if self.status is Status.EXACT else self
+
+    def same(self, other: "Reach") -> bool:
+        """Tell whether the same is known of the units of both."""
+        return self is other or (
+            (self.status, self.units) == (other.status, other.units)
+            and self.sees_as(other)
+            and self.shortest.same(other.shortest)
+            and (self.widest is other.widest or bool(self.widest and other.widest and self.widest.same(other.widest)))
+        )
 
     def sees_as(self, other: "Reach") -> bool:
         """Tell whether the units of both see the same at this input size."""

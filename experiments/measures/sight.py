@@ -1,11 +1,15 @@
 """What the units of a tensor see: which of its dimensions run along the image, and how far each unit reaches there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
+
+from experiments.measures.channels import UNKNOWN, Channels, Reaches, element_by_element
 from experiments.measures.reach import Reach, Status, united
 from experiments.measures.sampling import Resampled, Sampling
 
@@ -39,6 +43,11 @@ def axes_of(dimensions: Sequence[Dimension]) -> set[int]:
     return {part.axis for dimension in dimensions for part in dimension} - {PLAIN}
 
 
+def plain_sizes(dimensions: Sequence[Dimension]) -> list[int]:
+    """Return for every dimension the number of its positions that do not run along the image."""
+    return [prod(part.size for part in dimension if part.axis == PLAIN) for dimension in dimensions]
+
+
 class LostError(Exception):
     """An operator whose effect on the receptive field is not understood; the text, if any, goes on after its name."""
 
@@ -48,11 +57,12 @@ class Sight:
     """What the units of one tensor see of the image.
 
     `dims` factors every dimension of the tensor, so that flattening and unflattening lose nothing; `reaches` are along
-    y and x.
+    y and x, of all channels together; `channels` says what single ones see, unless they all see the same.
     """
 
     dims: tuple[Dimension, ...]
-    reaches: tuple[Reach, Reach]
+    reaches: Reaches
+    channels: Channels | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,8 +70,68 @@ class Sight:
         return tuple(size_of(dimension) for dimension in self.dims)
 
     def with_dims(self, dims: Sequence[Dimension]) -> "Sight":
-        """Return the same units arranged differently."""
-        return replace(self, dims=tuple(dims))
+        """Return the same units, in the same order, arranged differently."""
+        channels = self.channels.arranged(plain_sizes(dims)) if self.channels else None
+        return replace(self, dims=tuple(dims), channels=channels)
+
+    def permuted(self, order: Sequence[int]) -> "Sight":
+        """Return the same units with their dimensions in another order."""
+        channels = self.channels.permuted(order) if self.channels else None
+        return replace(self, dims=tuple(self.dims[index] for index in order), channels=channels)
+
+    def taken(self, dim: int, index: Sequence[int], op: str) -> "Sight":
+        """Return the units at some positions of a dimension that does not run along the image."""
+        dims = (*self.dims[:dim], plain(len(index)), *self.dims[dim + 1 :])
+        if self.channels is None:
+            return replace(self, dims=dims)
+        channels = self.channels.taken(dim, np.array(index))
+        reaches = channels.together(lambda kinds: _join(kinds, self.dims, op))
+        if reaches is None:
+            return replace(self, dims=dims).of_some_channels(op)
+        return Sight(dims, reaches, channels if channels.differ() else None)
+
+    def of_some_channels(self, op: str) -> "Sight":
+        """Return what units see at most that hold less than all channels, if these differ in what they see."""
+        if self.channels is None:
+            return self
+        reason = f"{op} takes some of the channels, which see differently"
+        return self.each(lambda reaches: (reaches[0].bounded(reason), reaches[1].bounded(reason)), UNKNOWN)
+
+    def merged(self, dims: Sequence[int]) -> "Sight":
+        """Return the sight of units that have each met all channels along `dims`."""
+        sizes = plain_sizes(self.dims)
+        met = prod(sizes[dim] for dim in dims)
+        if self.channels is None or met == 1:
+            return self
+        return replace(self, channels=None if met == prod(sizes) else UNKNOWN)
+
+    def in_groups(self, dim: int, groups: int, outputs: int, op: str) -> "Sight":
+        """Return the sight of units with `outputs` channels along `dim`, each of which has met those of its group."""
+        channels = None
+        if self.channels is not None and groups > 1:
+            channels = self.channels.in_groups(dim, groups, outputs, lambda kinds: _join(kinds, self.dims, op))
+        elif self.channels is not None:
+            channels = self.merged([dim]).channels
+        return Sight((*self.dims[:dim], plain(outputs), *self.dims[dim + 1 :]), self.reaches, channels)
+
+    def in_other_channels(self) -> "Sight":
+        """Return the sight of units whose channels, if they differ, have changed in ways that are not followed."""
+        return replace(self, channels=UNKNOWN) if self.channels is not None else self
+
+    def each(self, change: Callable[[Reaches], Reaches], channels: Channels | None = None) -> "Sight":
+        """Return the sight after the same change along y and x to all channels; `channels` may be known better."""
+        if self.channels is not None and channels is None:
+            channels = self.channels.each(change)
+        return replace(self, reaches=change(self.reaches), channels=channels)
+
+    def along(self, axes: set[int], change: Callable[[Reach], Reach]) -> "Sight":
+        """Return the sight after a change along some axes."""
+
+        def along_axes(reaches: Reaches) -> Reaches:
+            y, x = (change(reach) if axis in axes else reach for axis, reach in enumerate(reaches))
+            return y, x
+
+        return self.each(along_axes) if axes else self
 
     def through(self, dim: int, sampling: Sampling, units: int, op: str) -> "Sight":
         """Return the sight after an operator that reads dimension `dim` through `sampling`, with `units` outputs.
@@ -70,12 +140,12 @@ class Sight:
             LostError: the dimension holds more than positions along one axis of the image.
         """
         sight = self.along_one_axis(dim, op)
-        reaches = list(sight.reaches)
-        new = plain(units)
-        for axis in axes_of(sight.dims[dim : dim + 1]):
-            reaches[axis] = reaches[axis].through(sampling, units, op)
-            new = (Part(units, axis),)
-        return Sight((*self.dims[:dim], new, *self.dims[dim + 1 :]), (reaches[0], reaches[1]))
+        axes = axes_of(sight.dims[dim : dim + 1])
+        new = tuple(Part(units, axis) for axis in axes) or plain(units)
+        if not axes:
+            sight = sight.in_other_channels()
+        sight = sight.along(axes, lambda reach: reach.through(sampling, units, op))
+        return replace(sight, dims=(*self.dims[:dim], new, *self.dims[dim + 1 :]))
 
     def along_one_axis(self, dim: int, op: str) -> "Sight":
         """Return the same sight with dimension `dim` as positions along one axis of the image, or plain ones.
@@ -84,41 +154,46 @@ class Sight:
             LostError: it holds more than that.
         """
         dimension = self.dims[dim]
-        longer = [part for part in dimension if part.size > 1] or list(dimension[:1])
-        reaches = list(self.reaches)
-        for axis in axes_of([dimension]) - axes_of([tuple(longer)]):
-            reaches[axis] = reaches[axis].at(0)
-        if axes_of([tuple(longer)]) and len(longer) > 1:
-            first, *others = longer
-            if first.axis == PLAIN or axes_of([tuple(others)]):
+        longer = tuple(part for part in dimension if part.size > 1) or dimension[:1]
+        sight = self.along(axes_of([dimension]) - axes_of([longer]), lambda reach: reach.at(0))
+        if axes_of([longer]) and len(longer) > 1:
+            first, others = longer[0], longer[1:]
+            if first.axis == PLAIN or axes_of([others]):
                 raise LostError("along a flattened dimension")
             # Every position is there several times in a row: nearest-neighbour interpolation.
             size = size_of(dimension)
             repeated = Resampled(Fraction(first.size, size), "nearest", half_pixel=False)
-            reaches[first.axis] = reaches[first.axis].through(repeated, size, op)
-            longer = [Part(size, first.axis)]
-        return Sight((*self.dims[:dim], tuple(longer), *self.dims[dim + 1 :]), (reaches[0], reaches[1]))
+            sight = sight.of_some_channels(op).along({first.axis}, lambda reach: reach.through(repeated, size, op))
+            longer = (Part(size, first.axis),)
+        return replace(sight, dims=(*self.dims[:dim], longer, *self.dims[dim + 1 :]))
+
+    def as_map(self) -> "Sight":
+        """Return the same sight with every dimension along one axis of the image, where it holds no more than that."""
+        sight = self
+        for dim, dimension in enumerate(self.dims):
+            if len(dimension) > 1 and len(axes_of([dimension])) == 1:
+                with suppress(LostError):
+                    sight = sight.along_one_axis(dim, "view")
+        return sight
 
     def collapsed(self, axes: set[int], reason: str, status: Status = Status.WHOLE_IMAGE) -> "Sight":
         """Return the sight of units that have each met all units along `axes`; `dims` no longer runs along these."""
         dims = tuple(
             tuple(Part(part.size) if part.axis in axes else part for part in dimension) for dimension in self.dims
         )
-        y, x = (reach.collapsed(status, reason) if axis in axes else reach for axis, reach in enumerate(self.reaches))
-        return replace(self, dims=dims, reaches=(y, x))
+        if not axes:
+            return self
+        sight = self.along(axes, lambda reach: reach.collapsed(status, reason))
+        channels = sight.channels.arranged(plain_sizes(dims)) if sight.channels else None
+        return replace(sight, dims=dims, channels=channels)
 
     def noted(self, axes: set[int], reason: str) -> "Sight":
         """Return the same sight with a remark on what is known along `axes`."""
-        y, x = (
-            replace(reach, reason=reach.reason or reason) if axis in axes else reach
-            for axis, reach in enumerate(self.reaches)
-        )
-        return replace(self, reaches=(y, x))
+        return self.along(axes, lambda reach: replace(reach, reason=reach.reason or reason))
 
     def mixed(self, axes: set[int], reason: str, status: Status = Status.WHOLE_IMAGE) -> "Sight":
         """Return the sight of as many units, each of which has met all others along `axes`."""
-        y, x = (reach.mixed(status, reason) if axis in axes else reach for axis, reach in enumerate(self.reaches))
-        return replace(self, reaches=(y, x))
+        return self.along(axes, lambda reach: reach.mixed(status, reason))
 
 
 def regroup(sight: Sight, shape: Sequence[int], op: str) -> Sight:
@@ -190,19 +265,28 @@ def joined(sights: Sequence[Sight], op: str) -> Sight:
     kept = axes_of(dims)
     if len(kept) != len([part for dimension in dims for part in dimension if part.axis != PLAIN]):
         raise LostError("joins maps that lie in different dimensions")
+    channels = None
+    if any(sight.channels for sight in padded):
+        own = [sight.channels or sight.reaches for sight in padded]
+        channels = element_by_element(own, plain_sizes(dims), lambda operands: _join(operands, dims, op))
+    return Sight(tuple(dims), _join([sight.reaches for sight in padded], dims, op), channels)
+
+
+def _join(operands: Sequence[Reaches], dims: Sequence[Dimension], op: str) -> Reaches:
+    """Return what units see through any of the operands of `op`, whose result has the dimensions `dims`."""
     # A map of one position that is spread over many: every unit sees what that one position sees.
     spread = [
         tuple(
             reach.at(0) if reach.units == 1 and not _same_units(reach, dims, axis) else reach
-            for axis, reach in enumerate(sight.reaches)
+            for axis, reach in enumerate(reaches)
         )
-        for sight in padded
+        for reaches in operands
     ]
     y, x = (united([reaches[axis] for reaches in spread], op) for axis in range(len(AXES)))
-    if any(reach.has_gaps for reaches in spread for reach in reaches) and any(reaches != (y, x) for reaches in spread):
+    if any(reaches != (y, x) for reaches in spread) and any(reach.has_gaps for pair in spread for reach in pair):
         # Where one operand sees nothing along x, it adds nothing along y either: no longer one axis at a time.
         y, x = (reach.bounded(f"{op}: joins maps in which some units see nothing") for reach in (y, x))
-    return Sight(tuple(dims), (y, x))
+    return y, x
 
 
 def _same_units(reach: Reach, dims: Sequence[Dimension], axis: int) -> bool:

@@ -44,7 +44,8 @@ def _plain_dims(shape: Sequence[int]) -> list[Dimension]:
 def _contracted(call: Call, sight: Sight, dims: Sequence[int]) -> Sight:
     """Return the sight of units that have met all others along `dims`."""
     axes = axes_of([sight.dims[dim] for dim in dims])
-    return sight.collapsed(axes, call.reason("over the whole map")) if axes else sight
+    merged = sight.merged(dims)
+    return merged.collapsed(axes, call.reason("over the whole map")) if axes else merged
 
 
 @rule(
@@ -67,8 +68,7 @@ def reduced(call: Call) -> Sight:
 @rule("_softmax", "_log_softmax", "_safe_softmax", "sort")
 def mixed(call: Call) -> Sight:
     """(…) → (…): every unit meets all others along one dimension."""
-    sight = call.source
-    return _mixed(call, sight, [call.dim(call.arg(1, "dim", -1))])
+    return _mixed(call, call.source, [call.dim(call.arg(1, "dim", -1))])
 
 
 @rule("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
@@ -76,12 +76,15 @@ def accumulated(call: Call) -> Sight:
     """(…) → (…): every unit meets those before it along one dimension."""
     sight = call.source
     axes = axes_of([sight.dims[call.dim(call.arg(1, "dim"))]])
-    return sight.mixed(axes, call.reason("over all positions before"), Status.BOUND) if axes else sight
+    return (
+        sight.mixed(axes, call.reason("over all positions before"), Status.BOUND) if axes else sight.in_other_channels()
+    )
 
 
 def _mixed(call: Call, sight: Sight, dims: Sequence[int]) -> Sight:
     axes = axes_of([sight.dims[dim] for dim in dims])
-    return sight.mixed(axes, call.reason("over the whole map")) if axes else sight
+    merged = sight.merged(dims)
+    return merged.mixed(axes, call.reason("over the whole map")) if axes else merged
 
 
 @rule("native_layer_norm", "_fused_rms_norm")
@@ -94,15 +97,18 @@ def layer_normalised(call: Call) -> Sight:
 @rule("native_group_norm")
 def group_normalised(call: Call) -> Sight:
     """(N, C, …) → (N, C, …): mean and variance over the whole map of some channels."""
-    return _mixed(call, call.source, range(1, len(call.source.dims)))
+    sight = call.source
+    if call.args[6] == 1:
+        return _mixed(call, sight, range(1, len(sight.dims)))
+    return sight.in_other_channels().mixed(axes_of(sight.dims[1:]), call.reason("over the whole map"))
 
 
 @rule("native_batch_norm")
 def batch_normalised(call: Call) -> Sight:
     """(N, C, …) → (N, C, …): by recorded statistics a scale per channel; by those of the batch, over the whole map."""
     sight = call.source
-    training = call.arg(5, "training")
-    return _mixed(call, sight, [0, *range(2, len(sight.dims))]) if training else sight
+    axes = axes_of([sight.dims[0], *sight.dims[2:]])
+    return sight.mixed(axes, call.reason("over the whole map")) if axes and call.arg(5, "training") else sight
 
 
 @rule("_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention_for_cpu")

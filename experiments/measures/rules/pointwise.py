@@ -5,7 +5,7 @@ import functools
 import torch
 
 from experiments.measures.rules.call import Call, rule, tensors_in
-from experiments.measures.sight import LostError, Sight, axes_of, joined, plain
+from experiments.measures.sight import LostError, Sight, axes_of, joined, plain, size_of
 
 # Pointwise, but not tagged as such in torch.
 _UNTAGGED = frozenset(
@@ -32,13 +32,11 @@ def pointwise(call: Call) -> Sight:
         return together
     # A constant of more positions spreads it: along new dimensions, or along those of one position.
     dims = [()] * (len(call.shape) - len(together.dims)) + list(together.dims)
-    reaches = list(together.reaches)
     for index, size in enumerate(call.shape):
-        if together.with_dims(dims).shape[index] != size:
-            for axis in axes_of(dims[index : index + 1]):
-                reaches[axis] = reaches[axis].at(0)
+        if size_of(dims[index]) != size:
+            together = together.along(axes_of(dims[index : index + 1]), lambda reach: reach.at(0))
             dims[index] = plain(size)
-    return Sight(tuple(dims), (reaches[0], reaches[1]))
+    return together.with_dims(dims)
 
 
 @rule("copy_")
@@ -58,4 +56,4 @@ def gated(call: Call) -> Sight:
     if axes_of(dims[dim : dim + 1]):
         raise LostError("of the image's own dimensions")
     dims[dim] = plain(call.shape[dim])
-    return call.source.with_dims(dims)
+    return call.source.in_other_channels().with_dims(dims)

@@ -3,10 +3,22 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from experiments.measures.channels import UNKNOWN, Channels, side_by_side
 from experiments.measures.reach import Status
 from experiments.measures.rules.call import Call, dims_of, rule
 from experiments.measures.sampling import Extended, Resampled, Sampling, Strided
-from experiments.measures.sight import PLAIN, Dimension, LostError, Sight, axes_of, joined, plain, regroup, size_of
+from experiments.measures.sight import (
+    PLAIN,
+    Dimension,
+    LostError,
+    Sight,
+    axes_of,
+    joined,
+    plain,
+    plain_sizes,
+    regroup,
+    size_of,
+)
 
 
 @rule("view", "_unsafe_view", "_reshape_alias", "squeeze")
@@ -45,7 +57,7 @@ def permuted(call: Call) -> Sight:
         order[one], order[other] = order[other], order[one]
     else:
         order = list(range(len(dims)))[::-1]
-    return call.source.with_dims([dims[index] for index in order])
+    return call.source.permuted(order)
 
 
 @rule("unsqueeze")
@@ -68,8 +80,7 @@ def expanded(call: Call) -> Sight:
         if axes := axes_of([dimension]):
             if size_of(dimension) != 1:
                 raise LostError("of the image's own dimensions")
-            y, x = (reach.at(0) if axis in axes else reach for axis, reach in enumerate(sight.reaches))
-            sight = Sight(sight.dims, (y, x))
+            sight = sight.along(axes, lambda reach: reach.at(0))
         dims[index] = plain(size)
     return sight.with_dims(dims)
 
@@ -91,15 +102,13 @@ def _position(call: Call, sight: Sight, dim: int, index: int) -> Sight:
     dimension = sight.dims[dim]
     dims = [*sight.dims[:dim], *sight.dims[dim + 1 :]]
     if not axes_of([dimension]):
-        return sight.with_dims(dims)
+        return sight.taken(dim, [index], call.title).with_dims(dims)
     try:
         sight = sight.along_one_axis(dim, call.title)
     except LostError:
         reason = call.reason("takes some positions of a flattened map")
         return sight.collapsed(axes_of([dimension]), reason, Status.BOUND).with_dims(dims)
-    dimension = sight.dims[dim]
-    y, x = (reach.at(index) if axis == dimension[0].axis else reach for axis, reach in enumerate(sight.reaches))
-    return Sight(tuple(dims), (y, x))
+    return sight.along(axes_of(sight.dims[dim : dim + 1]), lambda reach: reach.at(index)).with_dims(dims)
 
 
 @rule("slice")
@@ -116,6 +125,8 @@ def _piece(call: Call, dim: int, start: int, step: int, size: int) -> Sight:
     dimension = sight.dims[dim]
     if size == size_of(dimension):
         return sight
+    if not axes_of([dimension]):
+        return sight.taken(dim, range(start, start + size * step, step), call.title)
     try:
         return sight.through(dim, Strided(start=start, stride=step), size, call.title)
     except LostError:
@@ -139,7 +150,8 @@ def split(call: Call) -> list[Sight]:
 @rule("cat", "stack")
 def concatenated(call: Call) -> Sight:
     """Tensors one after the other along a dimension; constants among them show nothing of the image."""
-    sights = [sight for tensor in call.arg(0, "tensors") if (sight := call.sight(tensor)) is not None]
+    tensors = [tensor for tensor in call.arg(0, "tensors") if tensor.numel()]
+    sights = [sight for tensor in tensors if (sight := call.sight(tensor)) is not None]
     dim = call.arg(1, "dim", 0) % len(call.shape)
     if call.op == "stack":
         sights = [sight.with_dims([*sight.dims[:dim], (), *sight.dims[dim:]]) for sight in sights]
@@ -150,8 +162,13 @@ def concatenated(call: Call) -> Sight:
         axes = axes_of(along)
         sights = [sight.collapsed(axes, reason, Status.BOUND) for sight in sights]
     size = plain(call.shape[dim])
-    level = [sight.with_dims([*sight.dims[:dim], size, *sight.dims[dim + 1 :]]) for sight in sights]
+    level = [Sight((*sight.dims[:dim], size, *sight.dims[dim + 1 :]), sight.reaches) for sight in sights]
     together = joined(level, call.title)
+    channels: Channels | None = UNKNOWN  # constants among them, or maps laid end to end
+    if len(sights) == len(tensors) and not axes_of(along):
+        own = [sight.channels or sight.reaches for sight in sights]
+        channels = side_by_side(own, [plain_sizes(sight.dims) for sight in sights], dim)
+        channels = channels if channels.differ() else None
     # Single positions of the image, side by side: each sees less than all of them.
     y, x = (
         reach.bounded(call.reason("lays positions side by side"))
@@ -159,7 +176,7 @@ def concatenated(call: Call) -> Sight:
         else reach
         for axis, reach in enumerate(together.reaches)
     )
-    return Sight(together.dims, (y, x))
+    return Sight(together.dims, (y, x), channels)
 
 
 def _without_single_positions(sight: Sight, dim: int) -> Sight:
@@ -167,8 +184,8 @@ def _without_single_positions(sight: Sight, dim: int) -> Sight:
     dimension = sight.dims[dim]
     if any(part.size > 1 and part.axis != PLAIN for part in dimension):
         return sight
-    y, x = (reach.at(0) if axis in axes_of([dimension]) else reach for axis, reach in enumerate(sight.reaches))
-    return Sight((*sight.dims[:dim], plain(size_of(dimension)), *sight.dims[dim + 1 :]), (y, x))
+    sight = sight.along(axes_of([dimension]), lambda reach: reach.at(0))
+    return sight.with_dims([*sight.dims[:dim], plain(size_of(dimension)), *sight.dims[dim + 1 :]])
 
 
 @rule("flip")
@@ -224,7 +241,9 @@ def channels_shuffled(call: Call) -> Sight:
     """(N, C, …) → (N, C, …), channels in another order."""
     if axes_of(call.source.dims[1:2]):
         raise LostError("of the image's own dimensions")
-    return call.source
+    channels, groups = call.shape[1], call.arg(1, "groups")
+    order = [group * (channels // groups) + place for place in range(channels // groups) for group in range(groups)]
+    return call.source.taken(1, order, call.title)
 
 
 @rule("pixel_shuffle")
@@ -242,10 +261,11 @@ def pixels_unshuffled(call: Call) -> Sight:
 
 
 def _shuffled(call: Call, sampling: Sampling) -> Sight:
-    sight = call.source
+    sight = call.source.of_some_channels(call.title)
     rank = len(sight.dims)
     for dim in (rank - 2, rank - 1):
         sight = sight.through(dim, sampling, call.shape[dim], call.title)
     if axes_of(sight.dims[rank - 3 : rank - 2]):
         raise LostError("of the image's own dimensions")
-    return sight.with_dims([*sight.dims[: rank - 3], plain(call.shape[rank - 3]), *sight.dims[rank - 2 :]])
+    dims = (*sight.dims[: rank - 3], plain(call.shape[rank - 3]), *sight.dims[rank - 2 :])
+    return Sight(dims, sight.reaches, UNKNOWN if call.op == "pixel_unshuffle" else sight.channels)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from experiments.measures.reach import Status
 from experiments.measures.rules.call import Call, rule
 from experiments.measures.sampling import Adaptive, Resampled, Sampling, Strided, Transposed
-from experiments.measures.sight import LostError, Sight, axes_of, plain
+from experiments.measures.sight import LostError, Sight, axes_of
 
 
 def _per_dim(value: int | Sequence[int], count: int) -> list[int]:
@@ -38,7 +38,7 @@ def convolved(call: Call) -> Sight:
         else:
             sampling = Strided(-padding[index], stride[index], kernel, dilation[index])
         sight = _neighbourhood(call, sight, first + index, sampling)
-    return sight.with_dims([*sight.dims[: first - 1], plain(call.shape[first - 1]), *sight.dims[first:]])
+    return sight.in_groups(first - 1, call.args[8], call.shape[first - 1], call.title)
 
 
 def _neighbourhood(call: Call, sight: Sight, dim: int, sampling: Sampling) -> Sight:
