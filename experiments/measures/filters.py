@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from experiments.measures.network import NetworkMeasures
 
 SHUFFLES = 32
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,12 @@ class LayerSelectivity:
 
     @property
     def adjusted(self) -> float:
-        """Coherence with chance at 0 and the largest at 1: (coherence - chance) / (1 - chance)."""
-        return (self.coherence - self.chance) / (1 - self.chance) if self.chance < 1 else math.nan
+        """Coherence with chance at 0 and the largest at 1: (coherence - chance) / (1 - chance).
+
+        It is nan where every kernel has coherence 1, as those of 2x2 weights of one channel have.
+        """
+        room = 1 - self.chance
+        return (self.coherence - self.chance) / room if room > ROUNDING else math.nan
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers as JSON takes them; null for nan."""

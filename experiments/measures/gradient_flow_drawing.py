@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from experiments.measures.gradient_flow import GradientFlowRecord, Norms
 
@@ -21,7 +21,7 @@ LINES = (
     ("#D55E00", "--", "s"),
     ("#009E73", "-.", "^"),
     ("#CC79A7", ":", "D"),
-    ("#E69F00", (0, (6, 1.5, 1, 1.5)), "v"),
+    ("#E69F00", (0, (2, 1)), "v"),
     ("#56B4E9", (0, (8, 2)), "P"),
 )
 NAMED_LAYERS = 45  # as many names fit beside the map; of more layers only every so many-th is named
@@ -52,7 +52,8 @@ def draw_gradient_flow(record: GradientFlowRecord, *, relative: bool = False, ti
     if finite.any():
         low, high = values[finite].min(), values[finite].max()
         shown = np.ma.array(np.where(finite, values, 1), mask=~finite)
-        norm = LogNorm(low, high if high > low else low * 1.01)
+        # One value alone stands in the middle of the scale.
+        norm = LogNorm(low, high) if high > low else LogNorm(low / 2, 2 * high)
         mesh = axes.pcolormesh(*edges, shown, cmap=COLOURS, norm=norm, rasterized=True)
         what = "norm of the gradient / norm of the weights" if relative else "L2 norm of the gradient"
         figure.colorbar(mesh, ax=axes, label=what, pad=0.02)
@@ -61,20 +62,17 @@ def draw_gradient_flow(record: GradientFlowRecord, *, relative: bool = False, ti
         for cells, colour, label in (
             (values == 0, ZERO, "zero"),
             (np.isinf(values), NOT_FINITE, "not finite"),
-            (np.isnan(values), NONE, "none"),
+            (np.isnan(values), NONE, "no ratio" if relative else "no gradient"),
         )
         if cells.any()
     ]
     if legend:
         figure.legend(handles=legend, loc="outside lower left", ncols=3, frameon=False, fontsize=8, title_fontsize=8)
-    step = -(-count // NAMED_LAYERS)
-    named = range(0, count, step)
+    named = _named(count)
     size = 8 if count <= NAMED_LAYERS // 2 else 7
     axes.set_yticks(named, [record.layers[index] or "(network)" for index in named], fontsize=size)
-    axes.set(
-        ylim=(count - 0.5, -0.5), xlabel="optimizer steps taken", ylabel="layers, from the input (top) to the output"
-    )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(ylim=(count - 0.5, -0.5), xlabel="optimizer steps taken", ylabel="layers (input at the top)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True) if len(record.steps) > 1 else FixedLocator(record.steps))
     axes.set_title(title or "Gradient flow", loc="left", fontsize=10)
     return figure
 
@@ -121,6 +119,12 @@ def _mark(axes: Axes, edges: tuple[Norms, Norms], cells: npt.NDArray[np.bool_], 
         *edges, np.ma.array(np.ones(cells.shape), mask=~cells), cmap=ListedColormap([colour]), rasterized=True
     )
     return Patch(facecolor=colour, edgecolor="black", linewidth=0.5, label=label)
+
+
+def _named(count: int) -> list[int]:
+    """Return which of the layers are named: the first, the last, and as many between as there is room for."""
+    step = -(-count // NAMED_LAYERS)
+    return [*(index for index in range(0, count - 1, step) if count - 1 - index >= step), count - 1]
 
 
 def _edges(steps: tuple[int, ...]) -> Norms:
