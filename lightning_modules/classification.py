@@ -20,31 +20,32 @@ class ClassificationBatch(TypedDict):
     label: Tensor
 
 
-class ErrorCounts(nn.Module):
+class ErrorCounts:
     """Sums from which a split's errors follow exactly: added up on the device, over any number of processes.
+
+    They are no buffers of the module: what averages its weights would average them too, and data-parallel training
+    would replace those of each process by those of the first.
 
     Args:
         num_classes: K.
         top_k: the x of each top-x error.
+
+    Attributes:
+        confusion: int64 `(K, K)`, rows the true classes.
+        missed: int64 `(len(top_k),)`, the samples that miss each top x.
+        loss: the sum of the losses, a scalar of 64 bits where the device has them.
     """
 
-    confusion: Tensor
-    missed: Tensor
-    loss: Tensor
-
     def __init__(self, num_classes: int, top_k: Sequence[int]) -> None:
-        super().__init__()
         self.num_classes = num_classes
         self.top_k = tuple(top_k)
-        self.register_buffer("confusion", torch.zeros(num_classes, num_classes, dtype=torch.int64), persistent=False)
-        self.register_buffer("missed", torch.zeros(len(self.top_k), dtype=torch.int64), persistent=False)
-        self.register_buffer("loss", torch.zeros((), dtype=torch.float32), persistent=False)
+        self.reset()
 
     def reset(self) -> None:
         """Forget what was counted."""
-        self.confusion.zero_()
-        self.missed.zero_()
-        self.loss.zero_()
+        self.confusion = torch.zeros(self.num_classes, self.num_classes, dtype=torch.int64)
+        self.missed = torch.zeros(len(self.top_k), dtype=torch.int64)
+        self.loss = torch.zeros((), dtype=torch.float64)
 
     @torch.no_grad()
     def update(self, logits: Tensor, label: Tensor, loss: Tensor) -> None:
@@ -53,6 +54,7 @@ class ErrorCounts(nn.Module):
         A label misses the top x when at least x other classes score higher; a tie counts for the lower class index,
         so that constant logits are not counted as right.
         """
+        self._move(logits.device)
         own = logits.gather(1, label[:, None])
         ahead = (logits > own) | (
             (logits == own) & (torch.arange(self.num_classes, device=label.device) < label[:, None])
@@ -68,17 +70,21 @@ class ErrorCounts(nn.Module):
 
     def merge(self, reduce: "Reduction") -> None:
         """Add up the counts of all processes with `reduce`, a sum over processes."""
-        for name in ("confusion", "missed", "loss"):
-            setattr(self, name, reduce(getattr(self, name)))
+        self.confusion, self.missed, self.loss = (reduce(value) for value in self.counted().values())
 
     def counted(self) -> dict[str, Tensor]:
         """Return the counts of this process."""
-        return {name: getattr(self, name).clone() for name in ("confusion", "missed", "loss")}
+        return {"confusion": self.confusion.clone(), "missed": self.missed.clone(), "loss": self.loss.clone()}
 
     def restore(self, counted: dict[str, Tensor]) -> None:
         """Go on from what `counted` returned."""
-        for name, value in counted.items():
-            getattr(self, name).copy_(value)
+        self.confusion, self.missed, self.loss = (counted[name].clone() for name in ("confusion", "missed", "loss"))
+
+    def _move(self, device: torch.device) -> None:
+        if self.confusion.device != device:
+            self.confusion, self.missed = self.confusion.to(device), self.missed.to(device)
+            # Apple's devices have no 64-bit floats.
+            self.loss = self.loss.to(device, torch.float32 if device.type == "mps" else torch.float64)
 
     def errors(self) -> dict[str, float]:
         """Return `loss` (nats per sample) and `top<x>_error` (percent) of what was counted; empty when nothing was."""
@@ -106,7 +112,7 @@ class Reduction:
 
     def __call__(self, counts: Tensor) -> Tensor:
         """Return the sum of `counts` over all processes."""
-        total = self._strategy.reduce(counts, reduce_op="sum")
+        total = self._strategy.reduce(counts.to(self._strategy.root_device), reduce_op="sum")
         if not isinstance(total, Tensor):
             raise TypeError(f"the strategy reduced a tensor to {type(total).__name__}")
         return total
@@ -202,18 +208,21 @@ class ClassificationModule(TrainingModule):
         super().on_train_batch_start(batch, batch_idx)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the counts of the epoch so far, of all processes, for one that is resumed in its middle."""
+        """Save the counts of the epoch so far, of all processes, for one that is resumed in its middle; the errors."""
+        checkpoint["last_errors"] = dict(self.last_errors)
         counted = self.train_counts.counted()
         checkpoint["train_counts"] = {name: Reduction(self)(value) for name, value in counted.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the counts of the epoch so far, in one process."""
+        """Take up the counts of the epoch so far, in one process, and the errors."""
+        self.last_errors = dict(checkpoint.get("last_errors", {}))
         counted = checkpoint.get("train_counts")
         if counted and self.trainer.is_global_zero:
             self.train_counts.restore(counted)
 
     def on_validation_epoch_start(self) -> None:
         """Begin the split's counts."""
+        super().on_validation_epoch_start()
         self.val_counts.reset()
 
     def on_test_epoch_start(self) -> None:
@@ -233,12 +242,12 @@ class ClassificationModule(TrainingModule):
         self._log_errors("test", self.test_counts)
 
     def _cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
-        return F.cross_entropy(logits.float(), label, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(_at_least_32_bits(logits), label, label_smoothing=self.label_smoothing)
 
     def _evaluate(self, counts: ErrorCounts, batch: ClassificationBatch) -> None:
         logits = self(batch["image"])
         # The plain cross entropy, whatever the smoothing of the training: comparable between arms.
-        counts.update(logits, batch["label"], F.cross_entropy(logits.float(), batch["label"]))
+        counts.update(logits, batch["label"], F.cross_entropy(_at_least_32_bits(logits), batch["label"]))
 
     def _log_errors(self, split: str, counts: ErrorCounts) -> None:
         counts.merge(Reduction(self))
@@ -248,3 +257,7 @@ class ClassificationModule(TrainingModule):
         # Lightning would pass them on after the epoch's checkpoint: a crash in between would lose them.
         for logger in self.loggers:
             logger.log_metrics(errors, step=self.trainer.global_step)
+
+
+def _at_least_32_bits(logits: Tensor) -> Tensor:
+    return logits if logits.dtype is torch.float64 else logits.float()

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import nn
+from torch import distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -70,3 +70,14 @@ class TrainingModule(LightningModule):
         """Set torch's generator from (seed, process, step)."""
         key = f"{self.seed}/{self.global_rank}/{self.trainer.fit_loop.epoch_loop.total_batch_idx}".encode()
         torch.manual_seed(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1)
+
+    def on_validation_epoch_start(self) -> None:
+        """Give every process the first one's buffers, such as the statistics of batch norm.
+
+        Each process collects them from its own share; those of the first are what a checkpoint holds, so they are
+        what is validated. Data-parallel training would send them before every batch instead, of which the processes
+        may have unequal numbers in a validation.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                distributed.broadcast(buffer, src=0)

@@ -19,6 +19,7 @@ from torch import nn
 from datamodules.classification import ClassificationDataModule
 from experiments.errors import UserError
 from experiments.measures.network import NetworkMeasures, measure
+from experiments.runs import processes
 from experiments.runs.options import RunOptions
 from experiments.runs.validation import BUILDER_KEYS, validate
 from experiments.runs.weights import load_weights
@@ -149,6 +150,7 @@ def build_trainer(cfg: DictConfig, *, callbacks: Sequence[Callback], logger: Log
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            strategy=processes.strategy(cfg),
             num_sanity_val_steps=0,
         )
     if not isinstance(trainer, Trainer):

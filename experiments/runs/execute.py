@@ -49,6 +49,11 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
             FAILED, with the reason.
     """
     check_place(cfg)
+    with processes.left_as_found():
+        return _execute(cfg, progress=progress, command=command)
+
+
+def _execute(cfg: DictConfig, *, progress: bool, command: Sequence[str]) -> RunResult:
     assembly = assemble(cfg)
     identity = identify(cfg, assembly.datamodule.digest)
     run_dir = _directory(assembly, identity)

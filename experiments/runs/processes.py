@@ -4,16 +4,20 @@ Lightning's own launcher starts each further process with the command line of th
 one of them runs the whole sweep again. Here a process gets the directory of one run, and nothing else.
 """
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, ListConfig
+from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
 
 from experiments.errors import UserError
 from experiments.runs.callbacks import RunFailed, RunKilled
@@ -31,14 +35,37 @@ class Silence:
         """Wait for nothing."""
 
 
+# Looked up once, when the process has just started: Lightning leaves the same variables behind.
+_LAUNCHED_BY_OTHERS = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
+_RANK = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
 def launched_by_others() -> bool:
     """Whether this process is one of several that torchrun, SLURM or `launch` started."""
-    return "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
+    return _LAUNCHED_BY_OTHERS
 
 
 def is_first() -> bool:
     """Whether this process records the run."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+    return _RANK == 0
+
+
+@contextlib.contextmanager
+def left_as_found() -> Iterator[None]:
+    """Undo what a training does to this process: the next one must not take its environment for a launcher's.
+
+    A process that others launched keeps its group: it is theirs, and ends with it.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        if not launched_by_others():
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
+            os.environ.update(before)
+            if distributed.is_available() and distributed.is_initialized():
+                distributed.destroy_process_group()
 
 
 def device_count(cfg: DictConfig) -> int:
@@ -55,6 +82,30 @@ def device_count(cfg: DictConfig) -> int:
     if devices in ("auto", -1):
         return 1 if cfg.trainer.accelerator == "cpu" else max(1, torch.cuda.device_count())
     raise UserError(f"trainer.devices={devices}: must be a number from 1, a list of devices, or auto")
+
+
+def process_count(cfg: DictConfig) -> int:
+    """Return how many processes train the run, over all hosts.
+
+    Raises:
+        UserError: as `device_count`.
+    """
+    return device_count(cfg) * int(cfg.trainer.num_nodes)
+
+
+def strategy(cfg: DictConfig) -> str | DDPStrategy:
+    """Return Lightning's strategy for `trainer.strategy`.
+
+    One process needs none. For several, `ddp`, which `auto` then means, sends no buffers between them before each
+    batch: the tasks do so before each validation.
+
+    Raises:
+        UserError: as `device_count`.
+    """
+    asked = str(cfg.trainer.strategy)
+    if asked not in ("ddp", "auto"):
+        return asked
+    return DDPStrategy(broadcast_buffers=False) if process_count(cfg) > 1 else "auto"
 
 
 def must_launch(cfg: DictConfig) -> bool:

@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TOY = ("model=conv5x5", "datamodule.image_size=8", "trainer.max_epochs=2", "model.network.widths=[8,8]")
 
 Whydeep = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
 
 
 def environment() -> dict[str, str]:
@@ -40,7 +41,7 @@ def whydeep(tmp_path: Path) -> Whydeep:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[[Sequence[str]], "subprocess.Popen[bytes]"]:
+def start(tmp_path: Path) -> Start:
     """Return a function that starts `whydeep ARGUMENTS` in `tmp_path` and does not wait for it."""
 
     def begin(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":

@@ -1,45 +1,18 @@
 """`whydeep train` as a person uses it: runs, sweeps, mistakes, kills and resumes, with real processes."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.experiments.conftest import TOY, Whydeep, environment
-
-Start = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
-
-
-def run_dirs(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in (folder / "runs").glob("*/config.yaml"))
-
-
-def result(run_dir: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads((run_dir / "result.json").read_text())
-    return content
-
-
-def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return state
-
-
-def recorded(folder: Path, run_id: str) -> mlflow.entities.Run:
-    return mlflow.MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}").get_run(run_id)
-
-
-def history(folder: Path, run_id: str, metric: str) -> list[tuple[int, float]]:
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
-    return sorted((point.step, point.value) for point in client.get_metric_history(run_id, metric))
+from tests.experiments.conftest import TOY, Start, Whydeep, environment
+from tests.experiments.recorded import history, recorded, result, run_dirs, until, weights
 
 
 def test_a_run_is_recorded_whole_and_is_not_run_twice(whydeep: Whydeep, tmp_path: Path) -> None:
@@ -88,13 +61,6 @@ def test_a_run_is_recorded_whole_and_is_not_run_twice(whydeep: Whydeep, tmp_path
     assert result(second)["run_id"] != run_id
     mine, theirs = weights(run_dir), weights(second)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.02)
 
 
 LONG = ("model=conv5x5", "datamodule.image_size=8", "model.network.widths=[24,24]", "trainer.max_epochs=30")
@@ -198,25 +164,6 @@ def test_a_run_that_diverges_in_its_only_step_fails_too(
     assert "Traceback" not in process.stderr
     (run_dir,) = run_dirs(tmp_path)
     assert recorded(tmp_path, str(result(run_dir)["run_id"])).info.status == "FAILED"
-
-
-def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> None:
-    shared = (*TOY, "trainer.precision=64-true", "datamodule.batch_size=64")
-    one = whydeep("train", *shared)
-    assert one.returncode == 0, one.stderr
-    (single,) = run_dirs(tmp_path)
-    alone = result(single)
-    # The identity is the same: the number of processes is no ingredient of a result.
-    two = whydeep("train", *shared, "trainer=ddp", "trainer.precision=64-true", "trainer.accelerator=cpu", "rerun=true")
-    assert two.returncode == 0, two.stderr
-    double = next(path for path in run_dirs(tmp_path) if path != single)
-    together = result(double)
-    assert together["identity"] == alone["identity"]
-    assert together["status"] == "FINISHED"
-    confusion = json.loads((double / "test_classes.json").read_text())["confusion"]
-    assert sum(map(sum, confusion)) == sum(
-        map(sum, json.loads((single / "test_classes.json").read_text())["confusion"])
-    )
 
 
 @pytest.mark.parametrize(
