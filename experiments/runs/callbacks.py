@@ -112,8 +112,8 @@ def _diverged(what: str) -> RunFailed:
 class Checkpoints(Checkpoint):
     """Keeps `last.ckpt`, to go on from, and `best.ckpt`, the epoch with the lowest top-1 validation error.
 
-    The first of equal epochs counts as the best. Whatever was recorded up to a checkpoint is on disk before it is,
-    so that a resumed run never lacks what its weights have seen.
+    Only an epoch that was validated can be the best, and the first of equal ones is. Whatever was recorded up to a
+    checkpoint is on disk before it is, so that a resumed run never lacks what its weights have seen.
 
     Args:
         folder: of the two files.
@@ -128,6 +128,7 @@ class Checkpoints(Checkpoint):
         self.folder = folder
         self.best_error: float | None = None
         self.best_epoch: int | None = None
+        self._validated: float | None = None
         self._losses = losses
         self._recorder = recorder
         self._seconds = 60 * minutes
@@ -159,8 +160,8 @@ class Checkpoints(Checkpoint):
         batch: Any,  # noqa: ANN401, ARG002 - Lightning's hook
         batch_idx: int,
     ) -> None:
-        """Save when the last checkpoint is too long ago."""
-        if (batch_idx + 1) % self.check_every:
+        """Save when the last checkpoint is too long ago; the epoch's last step is saved with its validation."""
+        if (batch_idx + 1) % self.check_every or ends_epoch(trainer):
             return
         late = time.monotonic() - self._saved_at > self._seconds
         if trainer.world_size > 1:
@@ -168,13 +169,18 @@ class Checkpoints(Checkpoint):
         if late:
             self.save(trainer)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note the error of the validation that has just been: what is logged stays readable for many epochs."""
+        error = trainer.callback_metrics.get(MONITOR)
+        self._validated = None if error is None else float(error)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Save the epoch, and note whether it is the best."""
-        error = trainer.callback_metrics.get(MONITOR)
-        better = error is not None and (self.best_error is None or float(error) < self.best_error)
-        if better and error is not None:
-            self.best_error, self.best_epoch = float(error), trainer.current_epoch
-        self.save(trainer, best=better or error is None)
+        error, self._validated = self._validated, None
+        better = error is not None and (self.best_error is None or error < self.best_error)
+        if better:
+            self.best_error, self.best_epoch = error, trainer.current_epoch
+        self.save(trainer, best=better)
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:
         """Write `last.ckpt`, whole or not at all; copy it to `best.ckpt` first when it is the best."""
@@ -183,56 +189,110 @@ class Checkpoints(Checkpoint):
         # Lightning replaces the file in one step; the copy does the same, so that a crash leaves one or the other.
         if best:
             trainer.save_checkpoint(self.best, weights_only=False)
-            if trainer.is_global_zero:
-                fresh = self.last.with_suffix(".copy")
-                shutil.copyfile(self.best, fresh)
-                fresh.replace(self.last)
-            trainer.strategy.barrier()
+            self._copy(trainer, self.best, self.last)
         else:
             trainer.save_checkpoint(self.last, weights_only=False)
         self._saved_at = time.monotonic()
+
+    def settle(self, trainer: Trainer) -> None:
+        """Call after the training: where nothing was ever validated, the last checkpoint is the best."""
+        if self.best_epoch is None:
+            self._copy(trainer, self.last, self.best)
+
+    @staticmethod
+    def _copy(trainer: Trainer, source: Path, target: Path) -> None:
+        if trainer.is_global_zero:
+            fresh = target.with_suffix(".copy")
+            shutil.copyfile(source, fresh)
+            fresh.replace(target)
+        trainer.strategy.barrier()
+
+
+def ends_epoch(trainer: Trainer) -> bool:
+    """Whether the step that has just been is the last of its epoch, or of the training.
+
+    What Lightning saves here makes a resumed run skip the epoch's validation, and what follows it.
+    """
+    return trainer.is_last_batch or trainer.global_step == trainer.max_steps
 
 
 class EpochTimes(Callback):
     """Records seconds and steps per second of each training epoch, and the learning rate.
 
-    `train_seconds` is the time of all epochs, those before an interruption included.
+    An epoch's seconds are those of its training, without its validation, from one step to the next: loading and
+    checkpoints included. Steps that an interruption made a run repeat count once. `train_seconds` is the time of all
+    epochs, those before an interruption included.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._began = time.perf_counter()
-        self._steps = 0
+        self._resumed_at: float | None = None  # `None`: the clock stands still
+        self._epoch_seconds = 0.0
+        self._first_step = 0
         self.train_seconds = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time so far."""
-        return {"train_seconds": self.train_seconds}
+        self._pause()
+        self._go_on()
+        return {
+            "train_seconds": self.train_seconds,
+            "epoch_seconds": self._epoch_seconds,
+            "first_step": self._first_step,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the time so far."""
         self.train_seconds = state_dict["train_seconds"]
+        self._epoch_seconds, self._first_step = state_dict["epoch_seconds"], state_dict["first_step"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock: an epoch that is resumed in its middle does not begin anew."""
+        self._go_on()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self._began = time.perf_counter()
-        self._steps = trainer.global_step
+        """Set the clock to zero."""
+        self._epoch_seconds, self._first_step = 0.0, trainer.global_step
+        self._go_on()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop the clock."""
+        self._pause()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Let the clock go on."""
+        self._go_on()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Record the epoch's time and the rate it ended with."""
-        seconds = time.perf_counter() - self._began
+        self._pause()
+        seconds, self._epoch_seconds = self._epoch_seconds, 0.0
         self.train_seconds += seconds
         values = {
             "time/epoch_seconds": seconds,
-            "time/steps_per_second": (trainer.global_step - self._steps) / seconds,
+            "time/steps_per_second": (trainer.global_step - self._first_step) / seconds,
             "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "train/epoch": float(trainer.current_epoch),
         }
         self._recorder.metrics(values, step=trainer.global_step)
 
+    def _go_on(self) -> None:
+        self._resumed_at = time.perf_counter()
+
+    def _pause(self) -> None:
+        if self._resumed_at is not None:
+            self._epoch_seconds += time.perf_counter() - self._resumed_at
+            self._resumed_at = None
+
 
 class CleanStop(Callback):
-    """Turns Ctrl-C and SIGTERM into a checkpoint and a truthful end; a second Ctrl-C stops at once."""
+    """Turns Ctrl-C and SIGTERM into a checkpoint and a truthful end; a second Ctrl-C stops at once.
+
+    A training stops between two steps; one that is told so after the last step of an epoch, when that epoch is
+    validated and saved.
+    """
+
+    _signals = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
@@ -244,12 +304,28 @@ class CleanStop(Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in self._signals}
+        self._handle()
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Take the signals back from Lightning."""
+        self._handle()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Take the signals back from Lightning."""
+        self._handle()
+
+    def _handle(self) -> None:
+        # Lightning wraps the handler for SIGTERM in one that ends a validation without a word, and in which several
+        # processes wait for each other wherever they are.
+        if threading.current_thread() is threading.main_thread():
+            for number in self._signals:
+                signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the form of a signal handler
         if self.signal_number is not None:
@@ -265,17 +341,19 @@ class CleanStop(Callback):
         batch_idx: int,  # noqa: ARG002 - Lightning's hook
     ) -> None:
         """Stop between two steps, with a checkpoint."""
-        asked = self.signal_number is not None
-        if trainer.world_size > 1:
-            # Every process must stop at the same step, or the others wait for it for ever.
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked:
+        if not ends_epoch(trainer) and self._all_asked(trainer):
             self._checkpoints.save(trainer)
             raise RunKilled(self.signal_number or signal.SIGTERM)
 
-    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - Lightning's hook
-        """Stop between two batches; the last checkpoint is what is gone on from."""
-        self.stop_if_asked()
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop between two epochs; the first of them is saved."""
+        if self._all_asked(trainer):
+            raise RunKilled(self.signal_number or signal.SIGTERM)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop before the test; the last epoch is saved."""
+        if self._all_asked(trainer):
+            raise RunKilled(self.signal_number or signal.SIGTERM)
 
     def on_test_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - Lightning's hook
         """Stop between two batches; the training is complete and is not repeated."""
@@ -289,3 +367,10 @@ class CleanStop(Callback):
         """
         if self.signal_number is not None:
             raise RunKilled(self.signal_number)
+
+    def _all_asked(self, trainer: Trainer) -> bool:
+        asked = self.signal_number is not None
+        if trainer.world_size > 1:
+            # Every process must stop at the same step, or the others wait for it for ever.
+            asked = bool(trainer.strategy.reduce_boolean_decision(asked, all=False))
+        return asked

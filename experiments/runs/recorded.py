@@ -88,7 +88,7 @@ def best_checkpoint(run_dir: Path) -> Path:
     """
     checkpoint = run_dir / BEST
     if not checkpoint.is_file():
-        raise UserError(f"{run_dir}: has no {BEST} yet; a run writes it after its first epoch")
+        raise UserError(f"{run_dir}: has no {BEST} yet; a run writes it after its first validation")
     return checkpoint
 
 

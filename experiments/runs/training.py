@@ -4,13 +4,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from experiments.runs.build import Assembly, build_trainer
-from experiments.runs.callbacks import Checkpoints, CleanStop, EpochTimes, Recorder, StepLosses
+from experiments.runs.callbacks import Checkpoints, CleanStop, EpochTimes, Recorder, RunFailed, StepLosses
 from experiments.runs.options import RunOptions
 from experiments.runs.progress import TrainingProgress
 
@@ -20,14 +21,13 @@ class Outcome:
     """What a finished training leaves.
 
     `metrics` holds the last value of each metric; `confusion` int64 `(K, K)`, rows the true classes, counts the test
-    split; `error_per_class` is in percent; `best` is the tested checkpoint.
+    split; `error_per_class` is in percent; `best` is the tested checkpoint, whose weights the module has.
     """
 
     metrics: dict[str, float]
     confusion: Tensor
     error_per_class: list[float | None]
     best: Path
-    is_global_zero: bool
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,17 @@ def watchers(options: RunOptions, run_dir: Path, recorder: Recorder, *, name: st
     stop = CleanStop(checkpoints)
     callbacks: list[Callback] = [losses, times, stop, checkpoints]
     if options.ema_decay is not None:
-        callbacks.append(EMAWeightAveraging(decay=options.ema_decay))
+        # Before the others: a step is in the average when they save it.
+        callbacks.insert(0, EMAWeightAveraging(decay=options.ema_decay))
     if name is not None:
         callbacks.append(TrainingProgress(name))
     return Watchers(callbacks, checkpoints, times, stop)
 
 
 def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger | None, *, name: str | None) -> Outcome:
-    """Fit, then test the best checkpoint by validation once.
+    """Fit, then test the best checkpoint by validation once: the averaged weights where `ema_decay` asks for them.
+
+    A run that ends before its first validation tests its last weights.
 
     Args:
         assembly: what is trained.
@@ -66,7 +69,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
 
     Raises:
         RunKilled: Ctrl-C or SIGTERM; `last.ckpt` is what is gone on from.
-        RunFailed: the loss is no number any more.
+        RunFailed: the loss is no number any more, or the test did not count every sample.
     """
     watch = watchers(assembly.options, run_dir, recorder, name=name)
     checkpoints, times, stop = watch.checkpoints, watch.times, watch.stop
@@ -74,16 +77,13 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
     resumed = checkpoints.last if checkpoints.last.exists() else None
     with stop.watching():
         trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
-        # Testing restores the state of the best epoch, its time so far included.
+        checkpoints.settle(trainer)
         train_seconds = times.train_seconds
         began = time.perf_counter()
-        trainer.test(
-            assembly.module,
-            datamodule=assembly.datamodule,
-            ckpt_path=checkpoints.best,
-            weights_only=True,
-            verbose=False,
-        )
+        # Not by the trainer: the averaging of weights would put those back that it averages.
+        tested = torch.load(checkpoints.best, map_location="cpu", weights_only=True)
+        assembly.module.load_state_dict(tested["state_dict"])
+        trainer.test(assembly.module, datamodule=assembly.datamodule, verbose=False)
         stop.stop_if_asked()
     metrics = dict(assembly.module.last_errors)
     metrics["time/train_seconds"] = train_seconds
@@ -92,4 +92,17 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
         metrics["best/epoch"] = float(checkpoints.best_epoch)
         metrics["best/val_top1_error"] = checkpoints.best_error
     counts = assembly.module.test_counts
-    return Outcome(metrics, counts.confusion.cpu(), counts.error_per_class(), checkpoints.best, trainer.is_global_zero)
+    confusion = counts.confusion.cpu()
+    if assembly.cfg.trainer.limit_test_batches is None:
+        check_whole(int(confusion.sum()), len(assembly.datamodule.split.test))
+    return Outcome(metrics, confusion, counts.error_per_class(), checkpoints.best)
+
+
+def check_whole(counted: int, samples: int) -> None:
+    """Refuse a test that did not count every sample once, whatever the reason.
+
+    Raises:
+        RunFailed: it did not.
+    """
+    if counted != samples:
+        raise RunFailed(f"the test counted {counted} samples of {samples}; its errors are not those of the split")
