@@ -5,7 +5,7 @@ import importlib
 import json
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,21 +99,24 @@ class KeyedAugmentation:
         for draw in range(TRIAL_DRAWS):
             self._begin(-1, draw)
             self._compose.set_random_state(self._numpy, self._python)
-            picture, culprit = blank, ""
-            for transform in self._transforms:
+            picture, culprit = blank, "augmentation"
+            for position, transform in enumerate(self._transforms):
                 try:
                     # The first trial applies even what is rarely applied.
                     changed = transform(image=picture, force_apply=draw == 0)["image"]
                 except Exception as error:
-                    shape = f"{picture.shape[0]}x{picture.shape[1]} pictures of {channels} channel(s)"
+                    height, width = picture.shape[:2]
+                    key = _key(position, transform, lambda size, side: size > side, height, width)
                     raise DataError(
-                        f"augmentation: {_name(transform)} cannot be applied to {shape}: {_first_line(error)}"
+                        f"{key}: {_name(transform)} cannot be applied to pictures of {height}x{width} pixels and "
+                        f"{channels} channel(s): {_first_line(error)}"
                     ) from error
                 if np.shape(changed) != picture.shape or getattr(changed, "dtype", None) != picture.dtype:
-                    culprit = _name(transform)
+                    key = _key(position, transform, lambda size, side: size != side, image_size, image_size)
+                    culprit = f"{key}: {_name(transform)}"
                 picture = changed
             if np.shape(picture) != blank.shape or getattr(picture, "dtype", None) != np.uint8:
-                raise DataError(f"augmentation: {_mismatch(culprit, blank, picture)}")
+                raise DataError(_mismatch(culprit, blank, picture))
 
     def _begin(self, epoch: int, index: int) -> None:
         """Set all generators to the beginning of a sample's stream; half the time of making new ones."""
@@ -131,6 +134,20 @@ def _every(transforms: Sequence[Transform]) -> Iterator[Transform]:
 
 def _name(transform: Transform) -> str:
     return type(transform).__name__
+
+
+def _key(position: int, transform: Transform, differs: Callable[[int, int], bool], height: int, width: int) -> str:
+    """Return the key of a transform, with the size, in pixels, that does not go with pictures of `height` x `width`."""
+    here = f"augmentation.transforms[{position}]"
+    sides = {"height": height, "width": width}
+    for name, side in sides.items():
+        size = getattr(transform, name, None)
+        if isinstance(size, int) and differs(size, side):
+            return f"{here}.{name}={size}"
+    size = getattr(transform, "size", None)
+    if isinstance(size, list | tuple) and any(map(differs, size, sides.values())):
+        return f"{here}.size={list(size)}"
+    return here
 
 
 def _first_line(error: BaseException) -> str:

@@ -34,7 +34,9 @@ class PictureFinder:
         for folder in folders:
             self._see(folder)
         # A link to a folder above would bring back all of the data set, and what else lies there.
-        for above in {parent for folder in (root, *folders) for parent in (folder.resolve(), *folder.resolve().parents)}:
+        for above in {
+            parent for folder in (root, *folders) for parent in (folder.resolve(), *folder.resolve().parents)
+        }:
             self._seen.setdefault(_identity(above.stat()), above)
 
     def pictures(self, folder: Path) -> list[Path]:

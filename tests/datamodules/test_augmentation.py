@@ -88,12 +88,20 @@ def test_flip_crop_shifts_by_an_eighth_at_most() -> None:
 @pytest.mark.parametrize(
     ("chosen", "channels", "message"),
     [
-        ([albumentations.RandomCrop(40, 40)], 3, "RandomCrop cannot be applied to 32x32 pictures of 3 channel"),
-        ([albumentations.HorizontalFlip(), albumentations.RandomCrop(28, 28)], 3, "RandomCrop turns a 32x32x3 uint8"),
-        ([albumentations.RandomCrop(28, 28, p=0.001)], 3, "RandomCrop turns a 32x32x3 uint8 picture into 28x28x3"),
-        ([albumentations.Normalize()], 3, "Normalize turns a 32x32x3 uint8 picture into 32x32x3 float32"),
-        ([albumentations.ToTensorV2()], 3, "ToTensorV2 turns a 32x32x3 uint8 picture into 3x32x32 torch.uint8"),
-        ([albumentations.ChannelShuffle(), albumentations.ToGray(num_output_channels=1)], 3, "ToGray turns"),
+        (
+            [albumentations.RandomCrop(40, 40)],
+            3,
+            ".height=40: RandomCrop cannot be applied to pictures of 32x32 pixels and 3",
+        ),
+        (
+            [albumentations.HorizontalFlip(), albumentations.RandomCrop(28, 28)],
+            3,
+            ".height=28: RandomCrop turns a 32x32x3",
+        ),
+        ([albumentations.RandomCrop(28, 28, p=0.001)], 3, ".height=28: RandomCrop turns a 32x32x3 uint8"),
+        ([albumentations.Normalize()], 3, ": Normalize turns a 32x32x3 uint8 picture into 32x32x3 float32"),
+        ([albumentations.ToTensorV2()], 3, ": ToTensorV2 turns a 32x32x3 uint8 picture into 3x32x32 torch.uint8"),
+        ([albumentations.ChannelShuffle(), albumentations.ToGray(num_output_channels=1)], 3, ": ToGray turns"),
     ],
 )
 def test_a_transform_that_does_not_fit_is_named(
@@ -102,7 +110,7 @@ def test_a_transform_that_does_not_fit_is_named(
     augmentation = KeyedAugmentation(chosen, seed=0)
     with pytest.raises(DataError) as caught:
         augmentation.check(image_size=32, channels=channels)
-    assert str(caught.value).startswith(f"augmentation: {message}")
+    assert str(caught.value).startswith(f"augmentation.transforms[{len(chosen) - 1}]{message}")
     assert "\n" not in str(caught.value)
 
 

@@ -204,7 +204,9 @@ def test_two_classes_or_parts_that_are_one_folder_are_refused(fill: Fill) -> Non
 def test_a_hard_link_is_the_same_picture(fill: Fill) -> None:
     root = fill("train", "test")
     (root / "test/bees/trained.png").hardlink_to(root / "train/bees/1.png")
-    with pytest.raises(DataError, match=r"/test/bees/trained\.png: the same file as .*/train/bees/1\.png; each picture"):
+    with pytest.raises(
+        DataError, match=r"/test/bees/trained\.png: the same file as .*/train/bees/1\.png; each picture"
+    ):
         ready(root)
 
 
