@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -55,13 +56,17 @@ def step(
     """Multiply the rate by `gamma` at each milestone, a fraction of the training (He et al. 2016, section 4.2).
 
     Raises:
-        ValueError: `warmup` is not in [0, 1), a milestone is not strictly between 0 and 1, or `gamma` is not positive.
+        ValueError: `warmup` is not in [0, 1), a milestone is not strictly between 0 and 1, the milestones do not rise,
+            or `gamma` is not positive.
     """
     _check_warmup(warmup)
     if not 0 < gamma < math.inf:
         raise ValueError(f"gamma={gamma}: must be a factor above 0")
     if not all(0 < milestone < 1 for milestone in milestones):
         raise ValueError(f"milestones={list(milestones)}: each must be a fraction of the training, between 0 and 1")
+
+    if any(later <= earlier for earlier, later in pairwise(milestones)):
+        raise ValueError(f"milestones={list(milestones)}: must rise, each one later than the one before")
 
     def factor(step: int) -> float:
         passed = sum(step >= milestone * total_steps for milestone in milestones)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 import torch
 from hydra.errors import HydraException
 from hydra.utils import instantiate
@@ -21,6 +22,7 @@ from experiments.errors import UserError
 from experiments.measures.network import NetworkMeasures, measure
 from experiments.runs import processes
 from experiments.runs.options import RunOptions
+from experiments.runs.ranges import check_batches
 from experiments.runs.validation import BUILDER_KEYS, validate
 from experiments.runs.weights import load_weights
 from lightning_modules.classification import ClassificationModule
@@ -54,6 +56,7 @@ def assemble(cfg: DictConfig) -> Assembly:
     options = validate(cfg)
     datamodule = build_datamodule(cfg)
     spec = datamodule.spec
+    check_batches(cfg, {name: len(getattr(datamodule.split, name)) for name in ("train", "val", "test")})
     network = build_network(cfg, spec.num_classes, spec.channels)
     measures = measure_network(cfg, network, (spec.channels, spec.image_size, spec.image_size))
     # Weights come after the first random numbers that any component draws: seeded by module, they depend on no order.
@@ -187,10 +190,27 @@ def _user_errors(key: str) -> Iterator[None]:
     except UserError:
         raise
     except _REFUSALS as error:
+        if refused := _refused_argument(error):
+            raise UserError(f"{key}{refused}") from error
         text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if text.startswith("augmentation"):
+            # The data set applies the transforms, but they are another setting.
+            raise UserError(text) from error
         name = text.partition("=")[0]
         joint = "." if name.isidentifier() and "=" in text else ": "
         raise UserError(f"{key}{joint}{text}") from error
+
+
+def _refused_argument(error: BaseException | None) -> str | None:
+    """Return `.key=value: what is allowed` where pydantic refused, as for the transforms of Albumentations."""
+    while error is not None and not isinstance(error, pydantic.ValidationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return None
+    first = error.errors()[0]
+    where = f".{first['loc'][0]}={first['input']}" if first["loc"] else ""
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}"
 
 
 _REFUSALS = (ValueError, TypeError, HydraException, RuntimeError, OSError, ImportError, MisconfigurationException)

@@ -21,7 +21,7 @@ class RunOptions(BaseModel):
     runs_dir: str = Field(min_length=1)
     data_dir: str = Field(min_length=1)
     ema_decay: float | None = Field(ge=0, lt=1)
-    checkpoint_minutes: float = Field(gt=0)
+    checkpoint_minutes: float = Field(gt=0, allow_inf_nan=False)
 
 
 # What a run is built of: one group folder of conf/ each.

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import math
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import UserError
 from experiments.runs.configuration import nearest
 from experiments.runs.options import COMPONENTS, RunOptions
+from experiments.runs.ranges import check_ranges
 
 # Arguments that the builder fills in.
 INJECTED: dict[str, frozenset[str]] = {
@@ -27,7 +27,9 @@ INJECTED: dict[str, frozenset[str]] = {
     "trainer": frozenset(),
 }
 # Keys of a component that the builder reads itself.
-BUILDER_KEYS: dict[str, frozenset[str]] = {"model": frozenset({"network", "weights", "key_map", "suggested_lr"})}
+BUILDER_KEYS: dict[str, dict[str, Any]] = {
+    "model": {"network": dict[str, Any], "weights": str | None, "key_map": str | None, "suggested_lr": float}
+}
 # What a run decides itself; to set it would break the record.
 RESERVED = {
     "trainer": frozenset({"logger", "callbacks", "enable_checkpointing", "default_root_dir", "use_distributed_sampler"})
@@ -57,7 +59,7 @@ def validate(cfg: DictConfig) -> RunOptions:
     if not isinstance(network, DictConfig):
         raise UserError(f"model.network={network}: must be a mapping with a _target_")
     check_target("model.network", network)
-    _check_ranges(cfg)
+    check_ranges(cfg)
     return options
 
 
@@ -85,6 +87,9 @@ def check_target(key: str, node: DictConfig) -> None:
         if name not in ("_target_", "_partial_", "_convert_", "_recursive_") and name not in BUILDER_KEYS.get(key, ())
     }
     _check_arguments(key, factory, arguments)
+    for name, hint in BUILDER_KEYS.get(key, {}).items():
+        if name in given:
+            _check_type(f"{key}.{name}", given[name], hint)
 
 
 def _root_cause(error: BaseException) -> str:
@@ -164,17 +169,6 @@ def _check_transforms(node: DictConfig) -> None:
         if not isinstance(entry, dict):
             raise UserError(f"augmentation.transforms[{position}]={entry!r}: must be a mapping with a _target_")
         check_target(f"augmentation.transforms[{position}]", OmegaConf.create(entry))
-
-
-def _check_ranges(cfg: DictConfig) -> None:
-    epochs, steps = cfg.trainer.get("max_epochs"), cfg.trainer.get("max_steps", -1)
-    if (epochs is None or epochs < 1) and steps < 1:
-        raise UserError(f"trainer.max_epochs={epochs}: must be at least 1 (or set trainer.max_steps)")
-    if epochs is not None and epochs < 1 and epochs != -1:
-        raise UserError(f"trainer.max_epochs={epochs}: must be at least 1, or -1 with trainer.max_steps")
-    rate = cfg.optimizer.get("lr")
-    if isinstance(rate, int | float) and not 0 <= rate < math.inf:
-        raise UserError(f"optimizer.lr={rate}: must be a number from 0")
 
 
 def _root_error(error: pydantic.ValidationError) -> str:
