@@ -18,4 +18,6 @@ def quiet() -> None:
         "mlflow",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # No proxy of that kind is used; where one is, the request says what is missing.
+    warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|sqlalchemy|mlflow)\b.*")

@@ -8,6 +8,16 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+# Columns of a terminal that up to a million steps, the time left and the errors take; and the least for the others.
+_NUMBERS = 68
+_SHORTEST_NAME = 8
+_SHORTEST_BAR = 4
+
+
+def shortened(name: str, longest: int) -> str:
+    """Return a name of at most `longest` characters: on a narrow terminal it gives way, the numbers never."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
 
 class TrainingProgress(Callback):
     """Shows epoch, steps, time left and the last errors of one run.
@@ -33,10 +43,12 @@ class TrainingProgress(Callback):
         self._shown_at = trainer.global_step
         if not (trainer.is_global_zero and self._console.is_terminal):
             return
+        spare = self._console.width - _NUMBERS
+        name = shortened(self._name, max(_SHORTEST_NAME, spare - _SHORTEST_BAR))
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=max(_SHORTEST_BAR, spare - len(name))),
             MofNCompleteColumn(),
             TextColumn("steps"),
             TimeRemainingColumn(),
@@ -45,7 +57,7 @@ class TrainingProgress(Callback):
             transient=True,
         )
         total = int(trainer.estimated_stepping_batches)
-        self._bar.add_task(self._name, total=total, completed=trainer.global_step, errors="")
+        self._bar.add_task(name, total=total, completed=trainer.global_step, errors="")
         self._bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:  # noqa: ANN401, ARG002
@@ -74,14 +86,16 @@ class TrainingProgress(Callback):
         if not trainer.is_global_zero:
             return
         self._shown_at = trainer.global_step
-        errors = "  ".join(
-            f"{split} error {float(trainer.callback_metrics[key]):.2f} %"
+        known = {
+            split: float(trainer.callback_metrics[key])
             for split in ("train", "val")
             if (key := f"{split}/top1_error") in trainer.callback_metrics
-        )
+        }
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, errors=errors)
+            errors = " ".join(["error", *(f"{split} {error:.2f} %" for split, error in known.items())])
+            self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, errors=errors if known else "")
         else:
+            errors = "  ".join(f"{split} error {error:.2f} %" for split, error in known.items())
             self._console.print(f"{self._name}  epoch {epochs}/{trainer.max_epochs}  {errors}")
 
     def _close(self) -> None:
