@@ -88,7 +88,9 @@ def _open(keys: Mapping[str, str | None], overrides: list[str]) -> tuple[str, "A
     cfg = compose(overrides)
     limit = f"limit_{keys['split']}_batches"
     if cfg.trainer.get(limit) is not None:
-        raise UserError(f"trainer.{limit}={cfg.trainer[limit]}: evaluate counts every sample of the split; leave it out")
+        raise UserError(
+            f"trainer.{limit}={cfg.trainer[limit]}: evaluate counts every sample of the split; leave it out"
+        )
     assembly = assemble(cfg)
     load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"], key="checkpoint")
     return str(keys["checkpoint"]), assembly

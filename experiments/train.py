@@ -132,7 +132,10 @@ def _help() -> str:
     keys = [
         f"  {f'{key}={value}':<22} {comment}" for key, value, comment in re.findall(r"(?m)^(\w+): (.*?) +# (.*)$", root)
     ]
-    own = ["any key of an option, such as trainer.max_epochs=2 (--cfg job shows them all), and these with defaults:", *keys]
+    own = [
+        "any key of an option, such as trainer.max_epochs=2 (--cfg job shows them all), and these with defaults:",
+        *keys,
+    ]
     return "\n".join([str(__doc__).strip(), "", "one option of each group:", *groups, "", *own])
 
 

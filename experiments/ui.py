@@ -140,7 +140,9 @@ def _print_links(address: str) -> bool:
     shown, headers = _without_login(address)
     query = json.dumps({"max_results": 100, "order_by": ["last_update_time DESC"]}).encode()
     request = urllib.request.Request(  # noqa: S310 - loopback, or the server that the user named
-        f"{shown}/api/2.0/mlflow/experiments/search", data=query, headers={"Content-Type": "application/json", **headers}
+        f"{shown}/api/2.0/mlflow/experiments/search",
+        data=query,
+        headers={"Content-Type": "application/json", **headers},
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above

@@ -183,7 +183,13 @@ class Checkpoints(Checkpoint):
         self.save(trainer, best=better)
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:
-        """Write `last.ckpt`, whole or not at all; copy it to `best.ckpt` first when it is the best."""
+        """Write `last.ckpt`, whole or not at all; copy it to `best.ckpt` first when it is the best.
+
+        Raises:
+            RunFailed: the run's directory was deleted; Lightning would make it again, without the run's record in it.
+        """
+        if not self.folder.parent.is_dir():
+            raise RunFailed(f"{self.folder.parent}: was deleted during the training, and the run's record with it")
         self._losses.record()
         self._recorder.flush()
         # Lightning replaces the file in one step; the copy does the same, so that a crash leaves one or the other.

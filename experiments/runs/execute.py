@@ -92,6 +92,10 @@ def run_here(run_dir: Path, assembly: Assembly, identity: Identity, *, progress:
         except BaseException as error:
             status: Status = "KILLED" if isinstance(error, RunKilled | KeyboardInterrupt) else "FAILED"
             reason = _reason(error)
+            if not tracker.is_recorded():
+                gone = f"{run_dir}: was deleted during the run, and its record with it"
+                tracker.abandon(status, gone)
+                raise RunFailed(gone) from error
             if not isinstance(error, _SAID):
                 with (run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
                     log.write(masked(traceback.format_exc()))

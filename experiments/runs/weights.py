@@ -161,9 +161,7 @@ def _check(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], named: str,
     stem = next(name for name, tensor in own.items() if tensor.dim() > 1)
     for name, tensor in tensors.items():
         if name not in own:
-            raise UserError(
-                f"{named}: '{name}' is not in the network; {_similar(name, own)}"
-            )
+            raise UserError(f"{named}: '{name}' is not in the network; {_similar(name, own)}")
         if tensor.shape == own[name].shape:
             continue
         theirs, ours = tuple(tensor.shape), tuple(own[name].shape)

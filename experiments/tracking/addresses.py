@@ -68,28 +68,28 @@ def scheme(uri: str) -> str:
 def _server_problem(uri: str) -> str | None:
     try:
         parts = urlsplit(uri)
-        return None if parts.hostname and parts.port != 0 else "names no host"
+        complete = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return "its port or host cannot be"
+    return None if complete else "names no host"
 
 
 def _file_problem(file: Path | None) -> str | None:
     if file is None:
         return "names no file; allowed: sqlite:///FILE.db"
-    if file.is_dir():
-        return "is a folder; allowed: a file, sqlite:///FILE.db"
     if file.exists() and not file.is_file():
-        return "is no regular file; allowed: sqlite:///FILE.db"
+        kind = "a folder" if file.is_dir() else "no regular file"
+        return f"is {kind}; allowed: a file, sqlite:///FILE.db"
     try:
-        with file.open("rb") as content:
-            begin = content.read(len(_SQLITE_BEGIN))
-    except FileNotFoundError:
-        return None
+        begin = _begin(file) if file.exists() else b""
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if begin and begin != _SQLITE_BEGIN:
-        return "is no SQLite data base; name another file, or move this one away"
-    return None
+    return None if begin in (b"", _SQLITE_BEGIN) else "is no SQLite data base; name another file, or move this one away"
+
+
+def _begin(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return content.read(len(_SQLITE_BEGIN))
 
 
 def _driver_problem(uri: str) -> str | None:

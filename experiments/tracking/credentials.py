@@ -35,4 +35,6 @@ def _secrets() -> list[str]:
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     named += [found[2] for found in _IN_ADDRESS.finditer(address)]
     either = {form for secret in named for form in (secret, unquote(secret))}
-    return sorted((secret for secret in either if len(secret) >= _SHORTEST and secret != _HIDDEN), key=len, reverse=True)
+    return sorted(
+        (secret for secret in either if len(secret) >= _SHORTEST and secret != _HIDDEN), key=len, reverse=True
+    )

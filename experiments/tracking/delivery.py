@@ -175,7 +175,7 @@ class Sender:
                     self._store.set_running(run_id)
                     self._store.delete_tag(run_id, REASON_TAG)
             case Tags():
-                self._send_batch(run_id, _batch_of(record))
+                self._send_batch(run_id, batch_of(record))
                 for name in (name for name, value in record.values.items() if value is None):
                     self._store.delete_tag(run_id, name)
             case Artifact():
@@ -184,7 +184,7 @@ class Sender:
                 self._send_dataset(run_id, record)
             case Ended():
                 if record.reason is not None:
-                    self._send_batch(run_id, _batch_of(Tags(record.time, {REASON_TAG: record.reason})))
+                    self._send_batch(run_id, batch_of(Tags(record.time, {REASON_TAG: record.reason})))
                 self._store.set_ended(run_id, record.status, record.time)
                 self._remove_doubles(run_id)
 
@@ -223,7 +223,7 @@ class Sender:
     def _report_refusal(self, run_id: str, what: str, error: RefusedError) -> None:
         _log.warning("MLflow refuses %s, which is in %s only: %s", what, self._journal, error)
         with contextlib.suppress(RefusedError):
-            self._store.log_batch(run_id, _batch_of(Tags(0.0, {REFUSED_TAG: f"{what}: {error}"})))
+            self._store.log_batch(run_id, batch_of(Tags(0.0, {REFUSED_TAG: f"{what}: {error}"})))
 
     def _remove_doubles(self, run_id: str) -> None:
         # A run whose creation was answered too late, or never, exists twice: the other one is empty.
@@ -236,7 +236,8 @@ class Sender:
         self._creation_in_doubt = False
 
 
-def _batch_of(tags: Tags) -> Batch:
+def batch_of(tags: Tags) -> Batch:
+    """Tags as one call takes them."""
     batch = Batch()
     for entity in entities_of(tags):
         batch.add(entity)

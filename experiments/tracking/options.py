@@ -8,6 +8,7 @@ from experiments.errors import UserError
 from experiments.tracking.addresses import DATABASES, check_uri, check_usable, scheme, sqlite_file
 from experiments.tracking.credentials import masked_address
 
+
 @dataclass(frozen=True)
 class Destination:
     """One MLflow store.

@@ -1,5 +1,6 @@
 """The thread that sends a run's journal to its MLflow store while the run goes on."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from experiments.tracking.card import CardFile, read_card
 from experiments.tracking.credentials import masked
-from experiments.tracking.delivery import Sender
+from experiments.tracking.delivery import REASON_TAG, Sender, batch_of
 from experiments.tracking.leftovers import send_leftover
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.store import Store, StoreAwayError
+from experiments.tracking.records import FinalStatus, Tags
+from experiments.tracking.store import RefusedError, RunGoneError, Store, StoreAwayError
 
 _BACKOFF_SECONDS = (1.0, 60.0)
 _FINISHING_WAIT_SECONDS = 0.5
@@ -57,6 +59,16 @@ class Shipper:
         self._wake.set()
         self._thread.join(seconds + _FINISHING_WAIT_SECONDS)
 
+    def abandon(self, status: FinalStatus, reason: str, end: float) -> None:
+        """Send no more of a journal that is gone, but how the run ended, if the store answers."""
+        self.finish(0.0)
+        run_id = self._card_file.card.run_id
+        if run_id is None:
+            return
+        with contextlib.suppress(StoreAwayError, RefusedError, RunGoneError):
+            self._store.log_batch(run_id, batch_of(Tags(end, {REASON_TAG: reason})))
+            self._store.set_ended(run_id, status, end)
+
     def _may_go_on(self) -> bool:
         return self._deadline is None or time.monotonic() < self._deadline
 
@@ -70,7 +82,7 @@ class Shipper:
             self._loop()
         except Exception as error:  # noqa: BLE001 - a fault in here must not end a training, nor stay unseen
             self.error = masked(repr(error))
-            _log.error(  # noqa: TRY400 - the trace may quote an address with its password
+            _log.error(  # the trace may quote an address with its password
                 "nothing more of %s is sent; `whydeep sync` may send it later\n%s",
                 self._card_file.run_dir,
                 masked(traceback.format_exc()),

@@ -311,9 +311,20 @@ def _translated() -> Iterator[None]:
         # written must never end a training: what is not known to be final is tried again.
         code = getattr(error, "error_code", None)
         answer = getattr(getattr(error, "response", None), "status_code", None)
-        text = masked(" ".join(str(error).split()))[:500] or type(error).__name__
+        text = _in_short(error)
         if code == "RESOURCE_DOES_NOT_EXIST":
             raise RunGoneError(text) from error
         if code in _REFUSALS or (answer is not None and 400 <= answer < 500 and answer not in _WORTH_ANOTHER_TRY):  # noqa: PLR2004 - HTTP
             raise RefusedError(text) from error
         raise StoreAwayError(text) from error
+
+
+def _in_short(error: Exception) -> str:
+    """One line: of a request that failed, what the system said, without the layers that passed it on."""
+    text = masked(" ".join(str(error).split()))
+    if "Max retries exceeded" in text or "Connection" in type(error).__name__:
+        if found := re.search(r"\[Errno -?\d+\] ([^'\")\]]+)", text):
+            return found[1].strip()
+        if "timed out" in text.lower():
+            return "the request timed out"
+    return text[:500] or type(error).__name__

@@ -268,6 +268,19 @@ class RunTracker:
         delivery = delivered(self._card_file, error)
         return delivery if unwritten is None else replace(delivery, pending=delivery.pending + 1, error=unwritten)
 
+    def is_recorded(self) -> bool:
+        """Whether the journal is still there: somebody may delete a run's directory while it is written."""
+        return (self.run_dir / JOURNAL_NAME).exists()
+
+    def abandon(self, status: FinalStatus, reason: str) -> None:
+        """End a run whose directory was deleted: tell the store at once, if it answers, because nothing will later."""
+        atexit.unregister(self._leave)
+        self._card_file.close()
+        if self._shipper is not None:
+            self._shipper.abandon(status, reason, now())
+        self._writer.close()
+        self._lock.release()
+
     def _keep_long(self, kind: str, values: Mapping[str, str], limit: int) -> None:
         for key, value in values.items():
             if len(value) > limit:

@@ -72,7 +72,7 @@ def test_failing_runs_leave_the_others_to_be_tried_and_the_exit_code_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # A rate this large makes the loss overflow in both arms.
-    assert main([*TOY, "seeds=[7]", "optimizer.lr=1e38", "trainer.max_epochs=3", "tracking=local"]) == 1
+    assert main([*TOY[1:], "seeds=[7]", "optimizer.lr=1e38", "trainer.max_epochs=3", "tracking=local"]) == 1
     told = capsys.readouterr()
     assert told.err.count(": failed: ") == 2
     assert "0 of 1" in told.out
@@ -100,6 +100,10 @@ def test_what_cannot_be_built_is_a_mistake_before_anything_runs(
         (["seeds=0"], "seeds=0: must be a number from 1"),
         (["seeds=few"], "seeds=few: must be a number of seeds, or a list such as [0,4]"),
         (["--fast"], "--fast: unknown flag"),
+        (["foo=1"], "foo: unknown key; allowed: augmentation"),
+        (["sed=1"], "sed: unknown key; did you mean 'seeds'?"),
+        (["runs_dir=/proc/x"], "runs_dir=/proc/x: /proc cannot be written to"),
+        (["tracking.uri=http://"], "tracking.uri=http://: names no host"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_runs(

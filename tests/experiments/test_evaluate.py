@@ -81,7 +81,10 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     [
         ("datamodule.seed=5", "datamodule.seed=5: a recorded run keeps its datamodule.seed; allowed: data_dir, data"),
         ("seed=5", "seed=5: a recorded run keeps its seed; allowed: "),
-        ("datamodule.val_fraction=0.3", "datamodule.val_fraction=0.3: a recorded run keeps its datamodule.val_fraction"),
+        (
+            "datamodule.val_fraction=0.3",
+            "datamodule.val_fraction=0.3: a recorded run keeps its datamodule.val_fraction",
+        ),
         ("datamodule.few_samples=3", "datamodule.few_samples=3: a recorded run keeps its datamodule.few_samples"),
         ("datamodule.mean=[0.1]", "datamodule.mean=[0.1]: a recorded run keeps its datamodule.mean"),
         ("datamodule.image_size=16", "datamodule.image_size=16: a recorded run keeps its datamodule.image_size"),

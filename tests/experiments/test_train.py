@@ -1,5 +1,6 @@
 """`whydeep train` as a person uses it: runs, sweeps, mistakes, kills and resumes, with real processes."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,40 @@ def test_an_orderly_stop_is_recorded_as_killed(start: Start, tmp_path: Path, num
     outcome = result(run_dir)
     assert outcome["status"] == "KILLED"
     assert recorded(tmp_path, str(outcome["run_id"])).info.status == "KILLED"
+
+
+def test_a_run_whose_directory_is_deleted_stops_and_says_so(tmp_path: Path) -> None:
+    # Long enough to be still training when it is deleted.
+    arguments = ["train", *LONG[:3], "trainer.max_epochs=400", "tracking.interval_seconds=0.2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.cli", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    cards = (tmp_path / "runs").glob
+
+    def has_begun() -> bool:
+        return any(json.loads(card.read_text())["run_id"] for card in cards("*/tracking.json")) and any(
+            cards("*/checkpoints/last.ckpt")
+        )
+
+    until(has_begun)
+    (card,) = cards("*/tracking.json")
+    run_id = json.loads(card.read_text())["run_id"]
+    while card.parent.exists():
+        shutil.rmtree(card.parent, ignore_errors=True)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    said = [line for line in errors.splitlines() if "epoch" not in line]
+    assert len(said) == 1, errors
+    assert "was deleted during the" in said[0]
+    run = recorded(tmp_path, run_id)
+    assert run.info.status == "FAILED"
+    assert "was deleted during" in run.data.tags["whydeep.reason"]
 
 
 def test_a_sweep_runs_every_job(whydeep: Whydeep, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_what_a_library_quotes_is_masked() -> None:
 
 
 def test_a_whole_run_writes_and_prints_no_password(whydeep: Whydeep, tmp_path: Path) -> None:
-    secret = "-".join(("correct", "horse"))  # this file may be among the uncommitted changes, which are recorded
+    secret = f"{'correct'}-horse"  # this file may be among the uncommitted changes, which are recorded
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         uri = f"http://me:{secret}@127.0.0.1:{unused.getsockname()[1]}"
