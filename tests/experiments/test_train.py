@@ -1,5 +1,6 @@
 """`whydeep train` as a person uses it: runs, sweeps, mistakes, kills and resumes, with real processes."""
 
+import json
 import shutil
 import signal
 import subprocess
