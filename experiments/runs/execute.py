@@ -86,9 +86,9 @@ def run_here(run_dir: Path, assembly: Assembly, identity: Identity, *, progress:
         dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
         tracker = open_run(run_dir, options, name=name, tags={}, leftovers=dead)
         try:
-            record.start(tracker, run_dir, assembly, identity)
+            before = record.start(tracker, run_dir, assembly, identity)
             outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=name if progress else None)
-            record.finish(tracker, run_dir, assembly, outcome)
+            record.finish(tracker, run_dir, assembly, outcome, before)
         except BaseException as error:
             status: Status = "KILLED" if isinstance(error, RunKilled | KeyboardInterrupt) else "FAILED"
             reason = _reason(error)

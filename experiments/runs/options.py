@@ -21,6 +21,8 @@ class RunOptions(BaseModel):
     runs_dir: str = Field(min_length=1)
     data_dir: str = Field(min_length=1)
     ema_decay: float | None = Field(ge=0, lt=1)
+    effective_field_images: int = Field(ge=0, le=4096)
+    gradient_flow_every: int = Field(ge=0)
     checkpoint_minutes: float = Field(gt=0, allow_inf_nan=False)
 
 

@@ -150,29 +150,6 @@ def _worst_confusions(shares: npt.NDArray[np.float64], class_names: Sequence[str
 
 
 @styled
-def first_layer_filters(weight: npt.NDArray[np.floating]) -> Figure:
-    """Draw the filters `(O, I, kH, kW)` of the first layer, each scaled by its largest weight; grey is zero.
-
-    Filters of three channels are drawn as red, green and blue, others as the mean over their channels.
-    """
-    count, channels, height, width = weight.shape
-    largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
-    tiles = displayable(255.0 * (0.5 + 0.5 * weight / np.where(largest > 0, largest, 1)))
-    columns = min(count, int(np.ceil(np.sqrt(2 * count))))
-    rows = -(-count // columns)
-    pixels = max(1, 24 // max(height, width))  # of the picture for each weight, so that the gaps stay thin
-    tiles = tiles.repeat(pixels, axis=1).repeat(pixels, axis=2)
-    tile = float(np.clip(8.0 / columns, 0.35, 0.8))
-    figure = new_figure(max(3.0, columns * tile), rows * tile + 0.45)
-    axes = figure.subplots()
-    axes.imshow(mosaic(tiles, columns, gap=3))
-    axes.set_axis_off()
-    note = "" if channels in (1, 3) else f", mean over {channels} channels"
-    axes.set_title(f"first layer: {count} filters of {height} x {width}{note}")
-    return figure
-
-
-@styled
 def contact_sheet(original: Images, augmented: Images) -> Figure:
     """Draw samples above what augmentation made of them in each epoch.
 

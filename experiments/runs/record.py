@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
 
+from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.measures.network import NetworkMeasures
-from experiments.runs import pictures
+from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
 from experiments.runs.identity import Identity, code_digests, code_files
+from experiments.runs.inspection import Inspection
 from experiments.runs.provenance import Provenance
 from experiments.runs.training import Outcome
 from experiments.tracking.credentials import masked_address
@@ -26,6 +27,7 @@ DATA_FILE = "data.json"
 DIFF_FILE = "uncommitted.diff"
 PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
+GRADIENT_FLOW_FILE = "gradient_flow.json"
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
 
 
@@ -59,8 +61,11 @@ def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenan
         (run_dir / DIFF_FILE).unlink(missing_ok=True)
 
 
-def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity) -> None:
-    """Record what is known before training: what `write_inputs` wrote, measures, data, a contact sheet."""
+def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity) -> Inspection:
+    """Record what is known before training: what `write_inputs` wrote, measures, data, a contact sheet.
+
+    Returns what the network looks like before its training.
+    """
     commit = json.loads((run_dir / PROVENANCE_FILE).read_text(encoding="utf-8"))["commit"]
     datamodule = assembly.datamodule
     channels, height, width = assembly.input_shape
@@ -100,12 +105,15 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
     epochs = [datamodule.augmented(some, epoch=epoch) for epoch in range(3)]
     original, augmented = epochs[0][0], np.stack([np.asarray(drawn) for _, drawn in epochs])
     _save(tracker, run_dir, "augmentation.png", pictures.contact_sheet(np.asarray(original), augmented))
+    before = inspection.inspect(assembly)
+    tracker.metrics({f"initial/{name}": value for name, value in before.scalars().items()}, step=0)
     # A run that is killed in its first step has all of this.
     tracker.flush()
+    return before
 
 
-def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outcome) -> None:
-    """Record what the training left: pictures, per-class errors, the best checkpoint."""
+def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outcome, before: Inspection) -> None:
+    """Record what the training left: pictures, per-class errors, the best checkpoint, what became of the network."""
     spec = assembly.datamodule.spec
     per_class = dict(zip(spec.class_names, outcome.error_per_class, strict=True))
     table = {"class_names": spec.class_names, "top1_error": per_class, "confusion": outcome.confusion.tolist()}
@@ -118,8 +126,15 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
     tracker.flush()
     _save(tracker, run_dir, "curves.png", pictures.learning_curves(read_metrics(run_dir)))
     _save(tracker, run_dir, "confusion.png", pictures.confusion_matrix(outcome.confusion.numpy(), spec.class_names))
-    if (filters := first_filters(assembly.network)) is not None:
-        _save(tracker, run_dir, "filters.png", pictures.first_layer_filters(filters.numpy()))
+    after = inspection.inspect(assembly)
+    tracker.metrics({f"trained/{name}": value for name, value in after.scalars().items()}, step=0)
+    tracker.artifact(inspection.write(run_dir, before, after))
+    for name, figure in inspection.pictures(assembly, before, after).items():
+        _save(tracker, run_dir, name, figure)
+    if outcome.gradient_flow is not None and outcome.gradient_flow.steps:
+        (run_dir / GRADIENT_FLOW_FILE).write_text(json.dumps(outcome.gradient_flow.as_dict()) + "\n", encoding="utf-8")
+        tracker.artifact(run_dir / GRADIENT_FLOW_FILE)
+        _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(outcome.gradient_flow))
     _save(tracker, run_dir, "predictions.png", _predictions(assembly))
     tracker.artifact(outcome.best, folder="checkpoints")
 
@@ -144,14 +159,6 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TypeError("a run's configuration is a mapping")
     return {str(key): value for key, value in content.items()}
-
-
-def first_filters(network: nn.Module) -> Tensor | None:
-    """Return the weights `(O, I, kH, kW)` of the first convolution; `None` when there is none."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            return module.weight.detach().float().cpu()
-    return None
 
 
 @torch.no_grad()

@@ -10,8 +10,10 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.runs.build import Assembly, build_trainer
 from experiments.runs.callbacks import Checkpoints, CleanStop, EpochTimes, Recorder, RunFailed, StepLosses
+from experiments.runs.gradient_flow import GradientFlow
 from experiments.runs.options import RunOptions
 from experiments.runs.progress import TrainingProgress
 
@@ -21,13 +23,15 @@ class Outcome:
     """What a finished training leaves.
 
     `metrics` holds the last value of each metric; `confusion` int64 `(K, K)`, rows the true classes, counts the test
-    split; `error_per_class` is in percent; `best` is the tested checkpoint, whose weights the module has.
+    split; `error_per_class` is in percent; `best` is the tested checkpoint, whose weights the module has;
+    `gradient_flow` is there if it was asked for.
     """
 
     metrics: dict[str, float]
     confusion: Tensor
     error_per_class: list[float | None]
     best: Path
+    gradient_flow: GradientFlowRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,10 @@ class Watchers:
     stop: CleanStop
 
 
-def watchers(options: RunOptions, run_dir: Path, recorder: Recorder, *, name: str | None) -> Watchers:
-    """Return the callbacks that every run has, and those that `options` ask for; no progress without a `name`."""
+def watchers(
+    options: RunOptions, run_dir: Path, recorder: Recorder, *, name: str | None, flow: GradientFlow | None = None
+) -> Watchers:
+    """Return the callbacks that every run has, and those that are asked for; no progress without a `name`."""
     losses = StepLosses(recorder)
     checkpoints = Checkpoints(run_dir / "checkpoints", losses, recorder, minutes=options.checkpoint_minutes)
     times = EpochTimes(recorder)
@@ -50,6 +56,8 @@ def watchers(options: RunOptions, run_dir: Path, recorder: Recorder, *, name: st
     if options.ema_decay is not None:
         # Before the others: a step is in the average when they save it.
         callbacks.insert(0, EMAWeightAveraging(decay=options.ema_decay))
+    if flow is not None:
+        callbacks.insert(0, flow)
     if name is not None:
         callbacks.append(TrainingProgress(name))
     return Watchers(callbacks, checkpoints, times, stop)
@@ -71,7 +79,10 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
         RunKilled: Ctrl-C or SIGTERM; `last.ckpt` is what is gone on from.
         RunFailed: the loss is no number any more, or the test did not count every sample.
     """
-    watch = watchers(assembly.options, run_dir, recorder, name=name)
+    flow = None
+    if every := assembly.options.gradient_flow_every:
+        flow = GradientFlow(every, assembly.network, [layer.name for layer in assembly.measures.layers])
+    watch = watchers(assembly.options, run_dir, recorder, name=name, flow=flow)
     checkpoints, times, stop = watch.checkpoints, watch.times, watch.stop
     trainer = build_trainer(assembly.cfg, callbacks=watch.callbacks, logger=logger, run_dir=str(run_dir))
     resumed = checkpoints.last if checkpoints.last.exists() else None
@@ -95,7 +106,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
     confusion = counts.confusion.cpu()
     if assembly.cfg.trainer.limit_test_batches is None:
         check_whole(int(confusion.sum()), len(assembly.datamodule.split.test))
-    return Outcome(metrics, confusion, counts.error_per_class(), checkpoints.best)
+    return Outcome(metrics, confusion, counts.error_per_class(), checkpoints.best, flow.record if flow else None)
 
 
 def check_whole(counted: int, samples: int) -> None:

@@ -105,23 +105,6 @@ def test_confusion_matrix_refuses_other_shapes() -> None:
         pictures.confusion_matrix(np.eye(2, dtype=int), ["a", "b", "c"])
 
 
-def test_filters_show_zero_as_grey_and_keep_colours() -> None:
-    weight = np.zeros((2, 3, 1, 1), dtype=np.float32)
-    weight[1, :, 0, 0] = [4.0, 0.0, -4.0]
-    sheet = np.asarray(pictures.first_layer_filters(weight).axes[0].images[0].get_array())
-    np.testing.assert_allclose(sheet[0, 0], 0.5)
-    np.testing.assert_allclose(sheet[0, -1], [1.0, 0.5, 0.0])
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("shape", [(1, 1, 3, 3), (32, 1, 3, 3), (64, 3, 7, 7), (96, 3, 11, 11), (8, 16, 5, 5)])
-def test_filters_of_every_shape(shape: tuple[int, int, int, int]) -> None:
-    figure = pictures.first_layer_filters(np.random.default_rng(0).normal(size=shape))
-    assert f"{shape[0]} filters of {shape[2]} x {shape[3]}" in words(figure)
-    assert ("mean over 16 channels" in words(figure)) is (shape[1] == 16)
-    assert rendered(figure).std() > 0
-
-
 def test_contact_sheet_keeps_samples_in_columns_and_draws_in_rows() -> None:
     original = np.arange(2, dtype=np.uint8)[:, None, None, None] * np.full((2, 1, 64, 64), 100, np.uint8)
     augmented = np.stack([original + 50, original + 150])
@@ -201,7 +184,7 @@ def test_pictures_neither_load_pyplot_nor_change_the_settings() -> None:
     program = (
         "import sys, matplotlib, numpy as np\n"
         "from experiments.runs import pictures\n"
-        "pictures.first_layer_filters(np.ones((2, 1, 3, 3))).savefig('/dev/null', format='png')\n"
+        "pictures.contact_sheet(np.ones((2, 1, 3, 3)), np.ones((1, 2, 1, 3, 3))).savefig('/dev/null', format='png')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert matplotlib.rcParams == matplotlib.rcParamsDefault | {'backend': matplotlib.rcParams['backend']}\n"
     )

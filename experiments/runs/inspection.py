@@ -1,0 +1,78 @@
+"""What is looked at in a network before and after its training, beside what can be known without weights."""
+
+import json
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments.measures.effective import EffectiveField, effective_field
+from experiments.measures.effective_drawing import draw_effective_field
+from experiments.measures.filters import LayerSelectivity, filter_selectivity, first_filters
+from experiments.measures.filters_drawing import draw_first_filters, draw_selectivity
+from experiments.runs.build import Assembly
+
+_log = logging.getLogger(__name__)
+FILE = "inspection.json"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A network as its weights are now.
+
+    Attributes:
+        effective: the effective receptive field of its last map, over pictures of the training split; None where it is
+            not asked for or cannot be had.
+        selectivity: how much the kernels of each convolution look like edges.
+    """
+
+    effective: EffectiveField | None
+    selectivity: list[LayerSelectivity]
+
+    def scalars(self) -> dict[str, float]:
+        """Return the numbers that runs are compared by; what is not known is left out."""
+        numbers: dict[str, float | None] = {} if self.effective is None else dict(self.effective.totals())
+        if self.selectivity:
+            numbers["first_layer_orientation_selectivity"] = self.selectivity[0].adjusted
+        return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers as JSON takes them."""
+        return {**self.scalars(), "orientation_selectivity": [layer.as_dict() for layer in self.selectivity]}
+
+
+def inspect(assembly: Assembly) -> Inspection:
+    """Look at the network of a run as it is now; it is left as it was found."""
+    network, datamodule = assembly.network, assembly.datamodule
+    effective = None
+    if count := assembly.options.effective_field_images:
+        some = [int(index) for index in datamodule.split.train[:count]]
+        images = datamodule.normalise(datamodule.augmented(some, epoch=0)[0])
+        try:
+            effective = effective_field(network, images)
+        except (ValueError, RuntimeError) as error:
+            # A measure that a network has not is no reason to lose its run.
+            _log.warning("no effective receptive field: %s", error)
+    return Inspection(effective, filter_selectivity(network, assembly.measures))
+
+
+def write(run_dir: Path, before: Inspection, after: Inspection) -> Path:
+    """Write both inspections into the run's directory; return the file."""
+    content = {"initial": before.as_dict(), "trained": after.as_dict()}
+    (run_dir / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return run_dir / FILE
+
+
+def pictures(assembly: Assembly, before: Inspection, after: Inspection) -> dict[str, Figure]:
+    """Return what there is to see, by the name of the file."""
+    found: dict[str, Figure] = {}
+    if (filters := first_filters(assembly.network, assembly.measures)) is not None:
+        found["filters.png"] = draw_first_filters(filters.numpy())
+    if after.selectivity:
+        found["orientation_selectivity.png"] = draw_selectivity(after.selectivity, "after training")
+    if before.effective is not None and after.effective is not None:
+        found["effective_field.png"] = draw_effective_field(before.effective, after.effective)
+    return found

@@ -1,0 +1,81 @@
+"""What a run looks at in its network, before, during and after training, and that looking changes nothing."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from torch import nn
+
+from experiments.measures.gradient_flow import GradientFlowRecord
+from experiments.runs import inspection
+from experiments.runs.build import Assembly, assemble
+from experiments.runs.configuration import compose
+from experiments.runs.inspection import inspect
+from tests.experiments.conftest import TOY, Whydeep
+from tests.experiments.recorded import history, result, run_dirs, weights
+
+SIZES = {f"effective_receptive_field{name}" for name in ("", "_ratio", "_standard_deviation", "_luo_size")}
+
+
+def assembled(*overrides: str) -> Assembly:
+    return assemble(compose([*TOY, *overrides]))
+
+
+def test_a_network_is_looked_at_and_left_as_it_was() -> None:
+    assembly = assembled()
+    before = {name: tensor.clone() for name, tensor in assembly.network.state_dict().items()}
+    state = torch.get_rng_state()
+    seen = inspect(assembly)
+    assert set(seen.scalars()) == {*SIZES, "first_layer_orientation_selectivity"}
+    assert [layer.name for layer in seen.selectivity] == [
+        layer.name for layer in assembly.measures.layers if layer.kind == "Conv2d"
+    ]
+    assert all(torch.equal(before[name], tensor) for name, tensor in assembly.network.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert inspect(assembly).scalars() == seen.scalars()
+
+
+def test_the_effective_field_can_be_left_out() -> None:
+    assembly = assembled("effective_field_images=0")
+    seen = inspect(assembly)
+    assert seen.effective is None
+    assert "effective_field.png" not in inspection.pictures(assembly, seen, seen)
+    assert set(seen.scalars()) == {"first_layer_orientation_selectivity"}
+
+
+def test_a_network_without_gradients_is_no_reason_to_stop(caplog: pytest.LogCaptureFixture) -> None:
+    assembly = assembled()
+    for module in assembly.network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.zeros_(module.weight)
+    assert inspect(assembly).effective is None
+    assert "no effective receptive field" in caplog.text
+
+
+def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: Whydeep, tmp_path: Path) -> None:
+    process = whydeep("train", *TOY, "gradient_flow_every=4")
+    assert process.returncode == 0, process.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    metrics = client.get_run(str(result(run_dir)["run_id"])).data.metrics
+    recorded = json.loads((run_dir / "inspection.json").read_text())
+    for when in ("initial", "trained"):
+        for name in (*SIZES, "first_layer_orientation_selectivity"):
+            assert metrics[f"{when}/{name}"] == recorded[when][name]
+    assert recorded["initial"] != recorded["trained"]
+    flow = GradientFlowRecord.from_dict(json.loads((run_dir / "gradient_flow.json").read_text()))
+    steps = history(tmp_path, str(result(run_dir)["run_id"]), "train/step_loss")
+    assert flow.steps == tuple(range(0, len(steps), 4))
+    assert flow.layers == ("stem.0", "stages.0.0.0", "stages.1.0.0", "fc")
+    for name in ("effective_field", "orientation_selectivity", "gradient_flow", "filters"):
+        assert (run_dir / "pictures" / f"{name}.png").is_file()
+
+
+def test_looking_changes_no_weight(whydeep: Whydeep, tmp_path: Path) -> None:
+    for every, images in ((0, 0), (1, 8)):
+        process = whydeep("train", *TOY, f"gradient_flow_every={every}", f"effective_field_images={images}")
+        assert process.returncode == 0, process.stderr
+    blind, watched = (weights(run_dir) for run_dir in run_dirs(tmp_path))
+    assert all(torch.equal(blind[name], watched[name]) for name in blind)
