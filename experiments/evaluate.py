@@ -6,10 +6,10 @@ whydeep evaluate checkpoint=resnet20.pt model=resnet20 datamodule=cifar10 key_ma
 
 keys:
   run=ID            a recorded run: its MLflow id, the beginning of it, or its name; its best checkpoint is tested
-  checkpoint=FILE   weights of others: a state dict, alone or under a usual key; further keys compose the
-                    configuration as `whydeep train` does
-  key_map=…         with checkpoint: nothing takes the names as they are, auto pairs tensors by order and shape,
-                    FILE.yaml holds {pattern: replacement} of regular expressions
+  checkpoint=FILE   weights of others: a state dict of torch or safetensors, alone or among other things; further
+                    keys compose the configuration as `whydeep train` does
+  key_map=…         with checkpoint: nothing takes the names as they are, auto pairs tensors by name, else by order
+                    and shape, FILE.yaml holds {pattern: replacement} of regular expressions
   split=test        val or test
   json=FILE         also write the numbers there
   runs_dir=runs     where runs are recorded
@@ -20,6 +20,7 @@ trainer.strategy, trainer.detect_anomaly. To test its weights on another data se
 checkpoint=runs/NAME/checkpoints/best.ckpt model=… datamodule=…, with the run's own datamodule.mean and datamodule.std.
 The constants that the pictures are normalised with are datamodule.mean and datamodule.std, per channel on a scale
 from 0 to 1; without them they are computed from the training split.
+docs/weights.md lists, for the public weights of several repositories, the model, constants and key map that fit.
 """
 
 import json
@@ -92,7 +93,8 @@ def _open(keys: Mapping[str, str | None], overrides: list[str]) -> tuple[str, "A
             f"trainer.{limit}={cfg.trainer[limit]}: evaluate counts every sample of the split; leave it out"
         )
     assembly = assemble(cfg)
-    load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"], key="checkpoint")
+    copied = load_weights(assembly.network, str(keys["checkpoint"]), key_map=keys["key_map"], key="checkpoint")
+    print(f"weights: {copied}")
     return str(keys["checkpoint"]), assembly
 
 

@@ -1,6 +1,7 @@
 """From a configuration to what it names: data, network, LightningModule, trainer."""
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from experiments.runs.validation import BUILDER_KEYS, validate
 from experiments.runs.weights import load_weights
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.initialisation import initialise
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def assemble(cfg: DictConfig) -> Assembly:
     # Weights come after the first random numbers that any component draws: seeded by module, they depend on no order.
     initialise(network, options.seed)
     if cfg.model.weights is not None:
-        load_weights(
+        copied = load_weights(
             network,
             cfg.model.weights,
             key_map=cfg.model.key_map,
@@ -70,6 +73,8 @@ def assemble(cfg: DictConfig) -> Assembly:
             architecture=cfg.choices.get("model"),
             new_head=True,
         )
+        if copied.left_out:
+            _LOG.warning("model.weights=%s: %s", cfg.model.weights, copied)
     module = build_module(cfg, network, spec.num_classes)
     _try_optimizer(cfg)
     build_trainer(cfg, callbacks=[], logger=None, run_dir=cfg.runs_dir)

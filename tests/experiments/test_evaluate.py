@@ -41,6 +41,7 @@ def test_weights_of_others_need_names_and_constants_alone(whydeep: Whydeep, run_
     theirs = {f"module.{name.removeprefix('network.')}": value for name, value in state.items()}
     renamed = {name.replace("module.fc.", "module.linear."): value for name, value in theirs.items()}
     assert set(renamed) - set(theirs) == {"module.linear.weight", "module.linear.bias"}
+    renamed["criterion.weight"] = torch.ones(10)
     torch.save({"state_dict": renamed}, tmp_path / "theirs.pth")
     recorded = json.loads((run_dir / "data.json").read_text())["normalisation"]
     process = whydeep(
@@ -56,6 +57,7 @@ def test_weights_of_others_need_names_and_constants_alone(whydeep: Whydeep, run_
     measured = json.loads((tmp_path / "errors.json").read_text())
     expected = json.loads((run_dir / "result.json").read_text())["metrics"]["test/top1_error"]
     assert measured["top1_error"] == expected
+    assert f"weights: copied {len(state)} tensors, left out criterion.weight" in " ".join(process.stdout.split())
 
 
 def test_a_picture_is_classified_without_the_data_set(whydeep: Whydeep, run_dir: Path, tmp_path: Path) -> None:
@@ -175,6 +177,7 @@ def test_a_recorded_run_keeps_its_options_and_says_when_its_checkpoint_is_broken
         (["evaluate", "run=nothing-like-it"], "nothing-like-it"),
         (["evaluate", "checkpoint=none.pt", *TOY], "none.pt: no such checkpoint file"),
         (["evaluate", "checkpoint=junk.pt", *TOY], "checkpoint=junk.pt: not a checkpoint of torch"),
+        (["evaluate", "checkpoint=junk.safetensors", *TOY], "checkpoint=junk.safetensors: not a file of safetensors"),
         (["evaluate", "checkpoint=junk.pt", *TOY, "json=nowhere/a.json"], "json=nowhere/a.json: cannot be written"),
         (["evaluate", "run=x", "split=training"], "split=training"),
         (["predict", "run=x"], "needs at least one picture file"),
@@ -189,7 +192,8 @@ def test_a_recorded_run_keeps_its_options_and_says_when_its_checkpoint_is_broken
     ],
 )
 def test_a_mistake_is_one_line(whydeep: Whydeep, tmp_path: Path, arguments: list[str], message: str) -> None:
-    (tmp_path / "junk.pt").write_bytes(b"no weights")
+    for name in ("junk.pt", "junk.safetensors"):
+        (tmp_path / name).write_bytes(b"no weights")
     os.mkfifo(tmp_path / "pipe.png")
     process = whydeep(*arguments)
     assert process.returncode == 2
