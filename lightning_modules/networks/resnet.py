@@ -11,20 +11,28 @@ from lightning_modules.networks import arguments
 from lightning_modules.networks.he import he_normal
 from lightning_modules.networks.widths import scaled
 
-SHORTCUTS = ("A", "B", "C")  # section 4.1
+# Section 4.1, where A does not say on which side the zeros stand: public weights were trained with either.
+SHORTCUTS = ("A", "A-behind", "B", "C")
 
 
 class PaddedIdentity(nn.Module):
-    """The shortcut without weights (option A): every `stride`-th pixel, new channels filled with zeros on both sides.
+    """The shortcut without weights (option A): every `stride`-th pixel, new channels filled with zeros.
 
     Maps `(N, in_channels, H, W)` to `(N, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)`.
+
+    Args:
+        in_channels: channels that come in.
+        out_channels: channels that go out.
+        stride: in units of the input.
+        behind: the new channels follow the old ones, instead of standing on both sides of them.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, *, behind: bool = False) -> None:
         super().__init__()
         self.stride = stride
         new = out_channels - in_channels
-        self.before, self.after = new // 2, new - new // 2
+        self.before = 0 if behind else new // 2
+        self.after = new - self.before
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(N, in_channels, H, W)` to `(N, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)`."""
@@ -35,8 +43,8 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, option: str) -> 
     same_shape = stride == 1 and in_channels == out_channels
     if same_shape and option != "C":
         return nn.Identity()
-    if option == "A":
-        return PaddedIdentity(in_channels, out_channels, stride)
+    if option in ("A", "A-behind"):
+        return PaddedIdentity(in_channels, out_channels, stride, behind=option == "A-behind")
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
     )
@@ -51,7 +59,7 @@ class BasicBlock(nn.Module):
         in_channels: channels that come in.
         width: channels of both convolutions.
         stride: of the first convolution, in units of its input.
-        shortcut: how the input is added to the output, A, B or C; `None` adds nothing.
+        shortcut: how the input is added to the output, one of `SHORTCUTS`; `None` adds nothing.
     """
 
     expansion = 1
@@ -78,25 +86,27 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """A 3x3 convolution between two 1x1 ones that narrow and widen (figure 5, right).
 
-    The stride is in the 3x3 convolution, as in torchvision ("v1.5"); the paper has it in the first 1x1 one.
+    The stride is in the 3x3 convolution, as in torchvision ("v1.5").
 
     Maps `(N, in_channels, H, W)` to `(N, 4 width, ⌈H / stride⌉, ⌈W / stride⌉)`.
 
     Args:
         in_channels: channels that come in.
         width: channels of the first two convolutions.
-        stride: of the 3x3 convolution, in units of its input.
-        shortcut: how the input is added to the output, A, B or C; `None` adds nothing.
+        stride: of the block, in units of its input.
+        shortcut: how the input is added to the output, one of `SHORTCUTS`; `None` adds nothing.
     """
 
     expansion = 4
+    stride_in = "3x3"
 
     def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None) -> None:
         super().__init__()
         out_channels = width * self.expansion
-        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=1, bias=False)
+        first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=1, stride=first, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=second, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
@@ -112,6 +122,15 @@ class Bottleneck(nn.Module):
             out += self.downsample(maps)
         joined: Tensor = self.relu(out)
         return joined
+
+
+class EarlyStrideBottleneck(Bottleneck):
+    """The bottleneck with its stride in the first 1x1 convolution, as in the paper ("v1")."""
+
+    stride_in = "1x1"
+
+
+BOTTLENECKS = {block.stride_in: block for block in (Bottleneck, EarlyStrideBottleneck)}
 
 
 def _stage(
@@ -139,7 +158,10 @@ class ResNet(nn.Module):
         in_channels: channels of the image.
         depth: weight layers: 18, 34, 50, 101 or 152.
         residual: `False` leaves out every shortcut (the paper's plain networks); other modules and their names stay.
-        shortcut: "A" pads new channels with zeros, "B" projects where the shape changes, "C" projects everywhere.
+        shortcut: "A" pads new channels with zeros on both sides, "A-behind" behind, "B" projects where the shape
+            changes, "C" projects everywhere.
+        stride_in: where bottlenecks (50 layers and more) have their stride: in the "3x3" convolution (torchvision), or
+            in the first "1x1" one (the paper).
         stem_kernel_size: of the first convolution, odd; 3 suits 32 pixels.
         stem_stride: of the first convolution, in pixels; 1 suits 32 pixels.
         stem_pool: a 3x3 max pool of stride 2 after the first convolution.
@@ -169,6 +191,7 @@ class ResNet(nn.Module):
         depth: int = 50,
         residual: bool = True,
         shortcut: str = "B",
+        stride_in: str = "3x3",
         stem_kernel_size: int = 7,
         stem_stride: int = 2,
         stem_pool: bool = True,
@@ -179,7 +202,10 @@ class ResNet(nn.Module):
         arguments.odd(stem_kernel_size=stem_kernel_size)
         arguments.one_of(self.BLOCKS, depth=depth)
         arguments.one_of(SHORTCUTS, shortcut=shortcut)
+        arguments.one_of(BOTTLENECKS, stride_in=stride_in)
         block, blocks = self.BLOCKS[depth]
+        if block is Bottleneck:
+            block = BOTTLENECKS[stride_in]
         self.base_width = max(self.WIDTHS)
         first, second, third, fourth = (scaled(width, width_multiplier) for width in self.WIDTHS)
         joined = shortcut if residual else None
@@ -209,7 +235,7 @@ class ResNet(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """The networks for 32 pixels (section 4.2): 6n + 2 weight layers in three stages of n basic blocks.
+    """The networks for 32 pixels (section 4.2): 6n + 2 weight layers in three stages of n blocks.
 
     Maps `(N, in_channels, H, W)` to logits `(N, num_classes)`, any H and W. The stages have 16, 32 and 64 channels.
 
@@ -218,15 +244,17 @@ class CifarResNet(nn.Module):
         in_channels: channels of the image.
         depth: weight layers, 6n + 2: 20, 32, 44, 56 and 110 in the paper.
         residual: `False` leaves out every shortcut (the paper's plain networks); other modules and their names stay.
-        shortcut: "A" pads new channels with zeros (the paper's choice), "B" projects where the shape changes, "C"
-            projects everywhere.
+        bottleneck: three convolutions a block instead of two (figure 5, right), and 9n + 2 weight layers: 164 in He et
+            al. 2016, Identity Mappings in Deep Residual Networks, Table 2.
+        shortcut: "A" pads new channels with zeros (the paper's choice) on both sides, "A-behind" behind
+            (fb.resnet.torch and its followers), "B" projects where the shape changes, "C" projects everywhere.
         width_multiplier: of every layer's channels (Howard et al. 2017, section 3.3).
 
     Raises:
         ValueError: an argument out of its range.
     """
 
-    DEPTHS: ClassVar[Sequence[int]] = range(8, 1203, 6)  # 1202 layers: the paper's deepest
+    DEPTHS: ClassVar[Sequence[int]] = range(8, 1203, 6)  # of basic blocks; 1202 layers: the paper's deepest
     WIDTHS: ClassVar[tuple[int, int, int]] = (16, 32, 64)
 
     def __init__(
@@ -236,15 +264,17 @@ class CifarResNet(nn.Module):
         in_channels: int = 3,
         depth: int = 20,
         residual: bool = True,
+        bottleneck: bool = False,
         shortcut: str = "A",
         width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels)
         arguments.one_of(SHORTCUTS, shortcut=shortcut)
-        n, rest = divmod(depth - 2, 6)
+        block, layers, usual = (Bottleneck, 9, "164") if bottleneck else (BasicBlock, 6, "20, 32, 44, 56 or 110")
+        n, rest = divmod(depth - 2, layers)
         if n < 1 or rest:
-            raise ValueError(f"depth={depth}: must be 6n + 2 with n at least 1, e.g. 20, 32, 44, 56 or 110")
+            raise ValueError(f"depth={depth}: must be {layers}n + 2 with n at least 1, e.g. {usual}")
         joined = shortcut if residual else None
         self.base_width = max(self.WIDTHS)
         first, second, third = (scaled(width, width_multiplier) for width in self.WIDTHS)
@@ -252,11 +282,11 @@ class CifarResNet(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, first, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = _stage(BasicBlock, first, first, blocks=n, stride=1, shortcut=joined)
-        self.layer2 = _stage(BasicBlock, first, second, blocks=n, stride=2, shortcut=joined)
-        self.layer3 = _stage(BasicBlock, second, third, blocks=n, stride=2, shortcut=joined)
+        self.layer1 = _stage(block, first, first, blocks=n, stride=1, shortcut=joined)
+        self.layer2 = _stage(block, first * block.expansion, second, blocks=n, stride=2, shortcut=joined)
+        self.layer3 = _stage(block, second * block.expansion, third, blocks=n, stride=2, shortcut=joined)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(third, num_classes)
+        self.fc = nn.Linear(third * block.expansion, num_classes)
         self.apply(self.initialise)
 
     initialise = staticmethod(he_normal)

@@ -63,6 +63,37 @@ def test_parameters_and_macs_of_the_cifar_networks(depth: int, count: int, opera
     assert macs(network, 32) == operations
 
 
+# He et al. 2016, Table 1: 3.8, 7.6 and 11.3 thousand million multiply-adds, computed to the digit with the stride in
+# the first 1x1 convolution.
+@pytest.mark.parametrize(("depth", "operations"), [(50, 3_857_973_248), (101, 7_570_194_432), (152, 11_282_415_616)])
+def test_macs_are_the_papers_with_the_stride_in_the_first_convolution(depth: int, operations: int) -> None:
+    with torch.device("meta"):
+        network = ResNet(num_classes=1000, depth=depth, stride_in="1x1")
+        theirs = ResNet(num_classes=1000, depth=depth)
+    assert macs(network, 224) == operations
+    assert shapes(network) == shapes(theirs)
+
+
+def test_basic_blocks_have_their_stride_in_the_first_convolution_whatever_bottlenecks_do() -> None:
+    with torch.device("meta"):
+        assert macs(ResNet(num_classes=1000, depth=18, stride_in="1x1"), 224) == 1_814_073_344
+
+
+# He et al. 2016, Identity Mappings in Deep Residual Networks: 1.7 M parameters.
+def test_bottlenecks_make_resnet_164() -> None:
+    with torch.device("meta"):
+        network = CifarResNet(num_classes=10, depth=164, bottleneck=True, shortcut="B")
+    weighted = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and "downsample" not in name
+    ]
+    assert len(weighted) == 164
+    assert parameters(network) == 1_704_154
+    assert network.layer3[0].conv2.stride == (2, 2)
+    assert network.fc.in_features == 256
+
+
 @pytest.mark.parametrize("depth", [18, 50])
 def test_torchvisions_weights_give_torchvisions_outputs(depth: int) -> None:
     torch.manual_seed(0)
@@ -106,13 +137,16 @@ def published_cifar_form(state: dict[str, Tensor], images: Tensor, shortcut: str
             if stride == 2 and shortcut == "A":
                 quarter = maps.shape[1] // 2
                 maps = F.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, quarter, quarter), "constant", 0)
+            elif stride == 2 and shortcut == "A-behind":  # fb.resnet.torch: a 1x1 pool, then zeros joined on
+                pooled = F.avg_pool2d(maps, kernel_size=1, stride=2)
+                maps = torch.cat((pooled, pooled * 0), dim=1)
             elif stride == 2:
                 maps = norm(f"{at}.downsample.1", F.conv2d(maps, state[f"{at}.downsample.0.weight"], stride=2))
             maps = F.relu(out + maps)
     return F.linear(maps.mean(dim=(2, 3)), state["fc.weight"], state["fc.bias"])
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("shortcut", ["A", "A-behind", "B"])
 def test_the_cifar_networks_compute_what_published_weights_expect(shortcut: str) -> None:
     torch.manual_seed(0)
     network = CifarResNet(num_classes=10, depth=20, shortcut=shortcut)
@@ -132,13 +166,22 @@ def test_option_a_takes_every_second_pixel_and_pads_channels_on_both_sides() -> 
     assert not shortcut[0, [0, 3, 4]].any()
 
 
+def test_option_a_behind_keeps_the_old_channels_in_front() -> None:
+    maps = torch.arange(2 * 4 * 5.0).view(1, 2, 4, 5)
+    shortcut = PaddedIdentity(2, 5, stride=2, behind=True)(maps)
+    assert shortcut.shape == (1, 5, 2, 3)
+    assert torch.equal(shortcut[0, :2], maps[0, :, ::2, ::2])
+    assert not shortcut[0, 2:].any()
+
+
 def test_option_a_adds_no_parameters_b_projects_where_the_shape_changes_c_everywhere() -> None:
     names = {}
-    for option in ("A", "B", "C"):
+    for option in ("A", "A-behind", "B", "C"):
         with torch.device("meta"):
             network = CifarResNet(num_classes=10, depth=20, shortcut=option)
         names[option] = {name for name, _ in network.named_parameters() if name.endswith("downsample.0.weight")}
     assert not names["A"]
+    assert not names["A-behind"]
     assert names["B"] == {"layer2.0.downsample.0.weight", "layer3.0.downsample.0.weight"}
     assert len(names["C"]) == 9
 
@@ -192,8 +235,10 @@ def test_the_plain_twin_is_the_stack_of_its_convolutions() -> None:
         CifarResNet(num_classes=10, depth=20, residual=False),
         ResNet(num_classes=10, depth=18, in_channels=1),
         ResNet(num_classes=10, depth=50),
+        ResNet(num_classes=10, depth=50, stride_in="1x1"),
+        CifarResNet(num_classes=10, depth=20, bottleneck=True, shortcut="A-behind"),
     ],
-    ids=["resnet20", "plain20", "resnet18", "resnet50"],
+    ids=["resnet20", "plain20", "resnet18", "resnet50", "resnet50 of the paper", "bottlenecks for 32 px"],
 )
 def test_every_parameter_gets_a_gradient(network: ResNet | CifarResNet) -> None:
     network(torch.randn(2, network.conv1.in_channels, 40, 40)).square().sum().backward()
@@ -203,16 +248,22 @@ def test_every_parameter_gets_a_gradient(network: ResNet | CifarResNet) -> None:
         assert parameter.grad.any(), name
 
 
+def test_the_depth_of_bottlenecks_is_named() -> None:
+    with pytest.raises(ValueError, match=r"depth=32: must be 9n \+ 2 .* 164"):
+        CifarResNet(num_classes=10, depth=32, bottleneck=True)
+
+
 @pytest.mark.parametrize(
     ("network", "argument", "value", "message"),
     [
         (ResNet, "depth", 20, r"depth=20: must be one of 18, 34, 50, 101, 152"),
-        (ResNet, "shortcut", "D", r"shortcut=D: must be one of A, B, C"),
+        (ResNet, "shortcut", "D", r"shortcut=D: must be one of A, A-behind, B, C"),
         (ResNet, "stem_kernel_size", 4, r"stem_kernel_size=4: must be odd and at least 1"),
+        (ResNet, "stride_in", "5x5", r"stride_in=5x5: must be one of 3x3, 1x1"),
         (ResNet, "stem_stride", 0, r"stem_stride=0: must be at least 1"),
         (CifarResNet, "depth", 18, r"depth=18: must be 6n \+ 2 .* 20, 32, 44, 56 or 110"),
         (CifarResNet, "depth", 2, r"depth=2: must be 6n \+ 2"),
-        (CifarResNet, "shortcut", "a", r"shortcut=a: must be one of A, B, C"),
+        (CifarResNet, "shortcut", "a", r"shortcut=a: must be one of A, A-behind, B, C"),
         (CifarResNet, "num_classes", 0, r"num_classes=0: must be at least 1"),
     ],
 )
