@@ -36,7 +36,8 @@ def read_checkpoint(path: Path, named: str) -> StateDict:
         UserError: no such file, damaged, holds something that could run code, or not one state dict.
     """
     if not path.is_file():
-        raise UserError(f"{named}: no such checkpoint file")
+        problem = "is a folder, not a checkpoint file" if path.is_dir() else "no such checkpoint file"
+        raise UserError(f"{named}: {problem}")
     content = _safetensors(path, named) if path.suffix.lower() == ".safetensors" else _unpickled(path, named)
     found = _state_dicts(content)
     if len(found) > 1:
