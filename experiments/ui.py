@@ -137,10 +137,10 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> bool:
 def _print_links(address: str) -> bool:
     """Print where the experiments are; whether the server has said which it has."""
     # MLflow opens with its pages for language models; the address of an experiment can ask for those about training.
-    shown, headers = _without_login(address)
+    place, headers = _without_login(address)
     query = json.dumps({"max_results": 100, "order_by": ["last_update_time DESC"]}).encode()
     request = urllib.request.Request(  # noqa: S310 - loopback, or the server that the user named
-        f"{shown}/api/2.0/mlflow/experiments/search",
+        f"{place}/api/2.0/mlflow/experiments/search",
         data=query,
         headers={"Content-Type": "application/json", **headers},
     )
@@ -148,14 +148,15 @@ def _print_links(address: str) -> bool:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
             experiments = json.load(answer).get("experiments", [])
     except (OSError, ValueError) as error:
-        print(masked(f"{shown} does not list its experiments ({error})"), file=sys.stderr)
+        print(masked(f"{place} does not list its experiments ({error})"), file=sys.stderr)
         return False
     print("Model training pages:")
-    for found in [found for found in experiments if found["experiment_id"] != "0"] or experiments:
-        page = f"{shown}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
+    shown = [found for found in experiments if found["experiment_id"] != "0"] or experiments
+    for found in shown:
+        page = f"{place}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
         print(f"  {found['name']}: {page}")
         if VIEW_TAG in {tag["key"] for tag in found.get("tags", [])}:
-            print(f"    depth, parameters, receptive field, error: {shown}/{charts_link(found['experiment_id'])}")
+            print(f"    depth, parameters, receptive field, error: {place}/{charts_link(found['experiment_id'])}")
     return True
 
 
