@@ -47,7 +47,7 @@ def compare_seen(network: nn.Module, shape: tuple[int, int, int], units: Sequenc
         at = [unit[_place(sight, axis)] if reach.units is not None else 0 for unit in chosen]
         claimed.append(np.stack([reach.seen[0][at], reach.seen[1][at]], axis=1))
     found = extents(positive_twin(network), shape, chosen)
-    bounds = [reach.status is Status.BOUND for reach in sight.reaches]
+    bounds = [reach.status is Status.BOUND or not reach.seen_exactly for reach in sight.reaches]
     return _compared(known, chosen, np.stack(claimed, axis=1), found, bounds)
 
 

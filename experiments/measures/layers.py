@@ -20,7 +20,8 @@ class Field:
         shortest_path: size along the path through the network that widens it least.
         aligned: whether the windows along all paths through the network have the same centres (Araujo et al. 2019);
             None where their centres depend on the size of the input.
-        visible: the first and the last pixel of the image that the centre unit sees at this input size.
+        visible: the first and the last pixel of the image that the centre unit sees at this input size; None also
+            where that is only bounded, after a join with a map in which some units see nothing but padding.
         status: exact; whole image (every unit sees all that the input size lets it see); bound (at most this, at this
             input size); unsupported.
         reason: what the status comes from: the layer and its operator.
@@ -154,6 +155,8 @@ def _aligned(reach: Reach) -> bool | None:
 
 
 def _visible(reach: Reach) -> tuple[int, int] | None:
+    if not reach.seen_exactly:
+        return None
     first, last = reach.seen
     centre = len(first) // 2
     return (int(first[centre]), int(last[centre])) if first[centre] <= last[centre] else None

@@ -122,8 +122,9 @@ class Reach:
     `units` is their number along that axis, or None where no dimension of the tensor runs along it, so that all of
     them see the same. `widest` are the windows over all paths through the network, without borders; None where they
     depend on the size of the input (`status` says why). `shortest` are those of the shortest path, the one that skips
-    whatever it can. `seen` are the true first and last pixel at this input size, inside the image. `aligned` tells
-    whether the windows of all paths have the same centres (Araujo et al. 2019, "Alignment issues").
+    whatever it can. `seen` are the true first and last pixel at this input size, inside the image; without
+    `seen_exactly`, units may see less than that. `aligned` tells whether the windows of all paths have the same centres
+    (Araujo et al. 2019, "Alignment issues").
     """
 
     units: int | None
@@ -133,6 +134,7 @@ class Reach:
     status: Status = Status.EXACT
     reason: str | None = None
     aligned: bool = True
+    seen_exactly: bool = True
 
     @classmethod
     def of_input(cls, size: int) -> "Reach":
@@ -155,7 +157,7 @@ class Reach:
             status, reason = Status.BOUND, f"{op}: resampled by a ratio too uneven to follow"
         if shortest is None:
             shortest = self.shortest.constant(np.arange(self.units))
-        return Reach(units, widest, shortest, seen, status, reason, self.aligned)
+        return Reach(units, widest, shortest, seen, status, reason, self.aligned, self.seen_exactly)
 
     def at(self, unit: int) -> "Reach":
         """Return what the one unit at that index sees."""
@@ -175,7 +177,9 @@ class Reach:
         shortest = self.shortest.constant(np.arange(self.units))
         if self.status is not Status.EXACT:
             status, reason = self.status, self.reason or reason
-        return Reach(self.units, None, shortest, seen, status, reason, self.aligned)
+        elif not self.seen_exactly:
+            status = Status.BOUND
+        return Reach(self.units, None, shortest, seen, status, reason, self.aligned, self.seen_exactly)
 
     def collapsed(self, status: Status, reason: str) -> "Reach":
         """Return what something sees that has met all units along the axis, and runs along it no more."""
@@ -197,7 +201,8 @@ class Reach:
         aligned = self.aligned and other.aligned
         if self.widest and other.widest:
             aligned = aligned and self.widest.centred_on(other.widest)
-        return Reach(units, widest, shortest, seen, status, reason, aligned)
+        exactly = self.seen_exactly and other.seen_exactly
+        return Reach(units, widest, shortest, seen, status, reason, aligned, exactly)
 
     def bounded(self, reason: str) -> "Reach":
         """Return the same windows as what units see at most."""
@@ -206,7 +211,7 @@ class Reach:
     def same(self, other: "Reach") -> bool:
         """Tell whether the same is known of the units of both."""
         return self is other or (
-            (self.status, self.units) == (other.status, other.units)
+            (self.status, self.units, self.seen_exactly) == (other.status, other.units, other.seen_exactly)
             and self.sees_as(other)
             and self.shortest.same(other.shortest)
             and (self.widest is other.widest or bool(self.widest and other.widest and self.widest.same(other.widest)))
@@ -215,6 +220,11 @@ class Reach:
     def sees_as(self, other: "Reach") -> bool:
         """Tell whether the units of both see the same at this input size."""
         return self is other or all(map(np.array_equal, self.seen, other.seen))
+
+    @property
+    def has_gaps_inside(self) -> bool:
+        """Whether some of the units see nothing at this input size."""
+        return bool((self.seen[0] > self.seen[1]).any())
 
     @property
     def has_gaps(self) -> bool:

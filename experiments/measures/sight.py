@@ -283,9 +283,13 @@ def _join(operands: Sequence[Reaches], dims: Sequence[Dimension], op: str) -> Re
         for reaches in operands
     ]
     y, x = (united([reaches[axis] for reaches in spread], op) for axis in range(len(AXES)))
-    if any(reaches != (y, x) for reaches in spread) and any(reach.has_gaps for pair in spread for reach in pair):
-        # Where one operand sees nothing along x, it adds nothing along y either: no longer one axis at a time.
-        y, x = (reach.bounded(f"{op}: joins maps in which some units see nothing") for reach in (y, x))
+    # Where one operand sees nothing along x, it adds nothing along y either: no longer one axis at a time.
+    if any(reaches != (y, x) for reaches in spread):
+        both = [reach for reaches in spread for reach in reaches]
+        if any(reach.has_gaps for reach in both):
+            y, x = (reach.bounded(f"{op}: joins maps in which some units see nothing") for reach in (y, x))
+        if any(reach.has_gaps_inside for reach in both):
+            y, x = (replace(reach, seen_exactly=False) for reach in (y, x))
     return y, x
 
 

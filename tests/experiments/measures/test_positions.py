@@ -22,6 +22,7 @@ class Mapping(nn.Module):
         self.function = function
         self.conv = nn.Conv2d(2, 2, 3, padding=1)
         self.many = nn.Conv2d(2, 12, 3, padding=1)
+        self.tall = nn.Conv2d(2, 2, (7, 1), padding=(3, 0))
         self.row = nn.Conv1d(2, 2, 3, padding=1)
         self.weight = nn.Parameter(torch.ones(HEIGHT, 1, 1, 3))
         self.lstm = nn.LSTM(2, 2, batch_first=True)
@@ -106,6 +107,30 @@ def test_a_bound_that_holds(name: str) -> None:
     assert comparison.mismatches == ()
     assert comparison.status is Status.BOUND
     assert reason in str(measure(network, (2, HEIGHT, WIDTH)).layers[-1].reason)
+
+
+def _beside_padding(x: Tensor, net: Mapping) -> Tensor:
+    # Of this map, columns hold nothing but padding, whose rows would reach further than those of x.
+    shifted = F.pad(x, (WIDTH - 2, 2 - WIDTH))
+    out: Tensor = x + net.tall(shifted)
+    return out
+
+
+def test_what_units_see_beside_padding_is_not_said_exactly() -> None:
+    network = Mapping(_beside_padding)
+    comparison = compare_seen(network, (2, HEIGHT, WIDTH))
+    assert comparison.mismatches == ()
+    field = measure(network, (2, HEIGHT, WIDTH)).field
+    assert (field.status, field.size, field.visible) == (Status.EXACT, (7, WIDTH - 1), (None, None))
+
+
+def test_the_mean_of_a_map_beside_padding_is_bounded() -> None:
+    def function(x: Tensor, net: Mapping) -> Tensor:
+        return x * _beside_padding(x, net).mean((2, 3), keepdim=True)
+
+    comparison = compare_seen(Mapping(function), (2, HEIGHT, WIDTH))
+    assert comparison.mismatches == ()
+    assert comparison.status is Status.BOUND
 
 
 def test_a_convolution_over_rows_as_channels_of_one_group_sees_all_rows() -> None:
