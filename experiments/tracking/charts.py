@@ -32,7 +32,12 @@ _WRITTEN_AT = 1_795_500_000_000  # milliseconds since the epoch; the same in eve
 # The page adds a chart of its own for each metric that has none here, in a section named after what stands before the
 # slash; these sections come last, folded up.
 _FOLDED = ("measure", "test", "val", "train", "best", "time", "test_class")
-_COLUMN_TAGS = ("whydeep.model", "whydeep.datamodule", "whydeep.augmentation", "whydeep.seed")
+# Of the table of runs, which belongs to the view: what was run, how it came out, and what is known of the network.
+_RUN_NAME = "attributes.`Run Name`"
+_COLUMNS = (
+    *(f"tags.`whydeep.{tag}`" for tag in ("model", "datamodule", "augmentation", "seed")),
+    *(f"metrics.`{key}`" for key in (ERROR, DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS)),
+)
 _MOST_RUNS = 100
 
 Chart = dict[str, object]
@@ -99,17 +104,17 @@ def _state() -> dict[str, object]:
                 _contour(DEPTH, PARAMETERS, RECEPTIVE_FIELD),
             ),
         ),
-        ("Test error", 2, (_scatter(PARAMETERS, ERROR), _scatter(MACS, ERROR))),
+        ("Test error", 2, tuple(_scatter(key, ERROR) for key in (DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS))),
         ("Measures and test error", 1, (_parallel(DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS, ERROR),)),
-        ("Training", 2, tuple(_line(key) for key in CURVES)),
+        # A loss that exploded once would press the others flat.
+        ("Training", 2, tuple(_line(key, "log" if key.endswith("loss") else "linear") for key in CURVES)),
     ]
     return {
         # By default only the first ten are drawn.
         "runsHiddenMode": "SHOW_ALL",
-        "selectedColumns": [
-            *(f"tags.`{tag}`" for tag in _COLUMN_TAGS),
-            *(f"metrics.`{key}`" for key in (ERROR, DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS)),
-        ],
+        "selectedColumns": list(_COLUMNS),
+        "columnOrder": [_RUN_NAME, "runDateAndNestInfo", *_COLUMNS, "duration"],
+        "columnWidths": {_RUN_NAME: 310, **{column: _width(column) for column in _COLUMNS}},
         # Otherwise the page sorts the sections by name.
         "isAccordionReordered": True,
         "compareRunSections": [
@@ -129,6 +134,11 @@ def _state() -> dict[str, object]:
             for index, chart in enumerate(charts)
         ],
     }
+
+
+def _width(column: str) -> int:
+    """Pixels that a column takes to be read: its title is what stands between the back quotes."""
+    return 24 + 7 * len(column.split("`")[1])
 
 
 def _section(name: str, columns: int, *, shown: bool) -> dict[str, object]:
@@ -163,7 +173,7 @@ def _parallel(*keys: str) -> Chart:
     return {"type": "PARALLEL", "selectedParams": [], "selectedMetrics": list(keys), "showAllRuns": False}
 
 
-def _line(key: str) -> Chart:
+def _line(key: str, scale: str) -> Chart:
     return {
         "type": "LINE",
         "metricKey": key,
@@ -173,7 +183,7 @@ def _line(key: str) -> Chart:
         "xAxisScaleType": "linear",
         "yAxisKey": "metric",
         "yAxisExpressions": [],
-        "scaleType": "linear",
+        "scaleType": scale,
         "range": {},
         "lineSmoothness": 0,
         "ignoreOutliers": False,

@@ -76,6 +76,7 @@ def test_the_view_has_the_asked_for_charts_each_in_a_section_of_its_own_page() -
         ("SCATTER", ("measure/depth", "measure/parameters")),
         ("SCATTER", ("measure/parameters", "measure/receptive_field")),
         ("CONTOUR", ("measure/depth", "measure/parameters", "measure/receptive_field")),
+        ("SCATTER", ("measure/depth", "test/top1_error")),
         ("SCATTER", ("measure/parameters", "test/top1_error")),
         ("SCATTER", ("measure/macs", "test/top1_error")),
         (
@@ -243,6 +244,12 @@ def test_the_page_of_the_installed_mlflow_takes_every_part_of_the_state() -> Non
     assert in_page(r'this\.xaxis=\{key:"",type:"METRIC"\}')
     for kind in {column.split(".")[0] for column in state["selectedColumns"]}:
         assert in_page(f':"{kind}"')
+    others = {"runDateAndNestInfo", "duration", "attributes.`Run Name`"}
+    assert set(state["columnOrder"]) == {*state["selectedColumns"], *others}
+    assert state["columnWidths"].keys() < set(state["columnOrder"])
+    assert in_page('"runDateAndNestInfo"')
+    assert in_page('"duration"')
+    assert in_page(':"Run Name"')
 
 
 def axis_kinds(chart: dict[str, Any]) -> set[str]:
