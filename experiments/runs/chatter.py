@@ -15,6 +15,7 @@ def quiet() -> None:
         "pytorch_lightning.trainer.connectors.checkpoint_connector",
         "pytorch_lightning.trainer.connectors.signal_connector",
         "alembic",
+        "hydra",
         "mlflow",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -166,6 +166,13 @@ def test_a_run_whose_directory_is_deleted_stops_and_says_so(tmp_path: Path) -> N
 def test_a_sweep_runs_every_job(whydeep: Whydeep, tmp_path: Path) -> None:
     sweep = whydeep("train", "-m", *TOY[1:], "model=conv5x5,two_conv3x3", "seed=0,1")
     assert sweep.returncode == 0, sweep.stderr
+    assert "#1 :" not in sweep.stdout  # Hydra's own words; ours are these
+    assert [line[:6] for line in sweep.stderr.splitlines() if line.startswith("[")] == [
+        "[1/4] ",
+        "[2/4] ",
+        "[3/4] ",
+        "[4/4] ",
+    ]
     assert sorted(str(result(path)["choices"]["model"]) for path in run_dirs(tmp_path)) == [  # type: ignore[index]
         "conv5x5",
         "conv5x5",
