@@ -174,7 +174,7 @@ def test_layers_are_the_kernels_with_an_area_in_the_order_of_the_calls() -> None
 
 
 def test_a_computed_weight_is_measured_as_it_is_used() -> None:
-    conv = parametrizations.weight_norm(nn.Conv2d(3, 4, 5, padding=2, padding_mode="circular"))
+    conv = parametrizations.weight_norm(nn.Conv2d(3, 4, 5, padding=2, padding_mode="reflect"))
     network = nn.Sequential(conv)
     (layer,) = filter_selectivity(network, measure(network, (3, 16, 16)))
     assert (layer.name, layer.depth, layer.units) == ("0", 1, 4)
@@ -248,6 +248,13 @@ def test_units_without_gradient_are_left_out_of_the_mean() -> None:
     nn.init.zeros_(conv.weight)
     (layer,) = filter_selectivity(network, measures)
     assert layer.units == 0
+    # A constant kernel has none either when rounding has had a part in it.
+    conv = nn.Conv2d(20, 4, 3)
+    with torch.no_grad():
+        conv.weight.copy_(torch.randn(4, 20, 1, 1).expand(4, 20, 3, 3))
+    (layer,) = filter_selectivity(nn.Sequential(conv), measure(nn.Sequential(conv), (20, 8, 8)))
+    assert layer.units == 0
+    assert math.isnan(layer.chance)
     plain = json.loads(json.dumps(layer.as_dict(), allow_nan=False))
     assert (plain["coherence"], plain["adjusted"], plain["kernel_size"]) == (None, None, [3, 3])
 

@@ -195,8 +195,10 @@ def test_a_second_training_begins_a_second_record() -> None:
     flow = GradientFlow(3, network)
     assert (flow.record.layers, flow.record.steps) == ((), ())
     trainer(flow, epochs=1).fit(Learner(network), loader())
+    first = flow.record
     trainer(flow, epochs=1).fit(Learner(network), loader())
-    assert flow.record.steps == (0, 3, 6, 9)
+    assert flow.record.steps == first.steps == (0, 3, 6, 9)
+    np.testing.assert_allclose(flow.record.norms[:, 0], by_hand().norms[:, BATCHES], rtol=1e-5)
 
 
 def test_recording_does_not_change_the_training() -> None:
