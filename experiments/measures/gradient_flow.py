@@ -4,7 +4,7 @@ The quantity is the L2 norm of the gradient of the loss with respect to a layer'
 out: what plain gradient descent moves the layer by, up to the learning rate. Glorot & Bengio 2010, "Understanding the
 difficulty of training deep feedforward neural networks", section 4, compare layers by it (figure 8) and warn that it
 can be even while the gradient with respect to the activations is not; He et al. 2016, "Deep residual learning for image
-recognition", section 4.1, found it healthy in plain networks that cannot be trained. Layers of unlike sizes are
+recognition", section 4.1, report healthy norms in plain networks that are hard to train. Layers of unlike sizes are
 compared by its ratio to the norm of the weights (You et al. 2017, "Large batch training of convolutional networks",
 section 4).
 
