@@ -13,10 +13,13 @@ from experiments.measures.effective import EffectiveField, effective_field
 from experiments.measures.effective_drawing import draw_effective_field
 from experiments.measures.filters import LayerSelectivity, filter_selectivity, first_filters
 from experiments.measures.filters_drawing import draw_first_filters, draw_selectivity
+from experiments.measures.gradient_flow import GradientFlowRecord
+from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.runs.build import Assembly
 
 _log = logging.getLogger(__name__)
 FILE = "inspection.json"
+GRADIENT_FLOW_FILE = "gradient_flow.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,21 @@ def write(run_dir: Path, before: Inspection, after: Inspection) -> Path:
     content = {"initial": before.as_dict(), "trained": after.as_dict()}
     (run_dir / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return run_dir / FILE
+
+
+def write_gradient_flow(run_dir: Path, record: GradientFlowRecord) -> None:
+    """Write the gradient flow of a training into the run's directory, if there is any."""
+    if record.steps:
+        (run_dir / GRADIENT_FLOW_FILE).write_text(json.dumps(record.as_dict()) + "\n", encoding="utf-8")
+
+
+def gradient_flow_picture(run_dir: Path) -> Figure | None:
+    """Draw the gradient flow that was written into the run's directory; None where there is none."""
+    try:
+        content = json.loads((run_dir / GRADIENT_FLOW_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return draw_gradient_flow(GradientFlowRecord.from_dict(content))
 
 
 def pictures(assembly: Assembly, before: Inspection, after: Inspection) -> dict[str, Figure]:

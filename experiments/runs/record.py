@@ -10,7 +10,6 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.measures.network import NetworkMeasures
 from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
@@ -27,7 +26,6 @@ DATA_FILE = "data.json"
 DIFF_FILE = "uncommitted.diff"
 PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
-GRADIENT_FLOW_FILE = "gradient_flow.json"
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
 
 
@@ -131,12 +129,15 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
     tracker.artifact(inspection.write(run_dir, before, after))
     for name, figure in inspection.pictures(assembly, before, after).items():
         _save(tracker, run_dir, name, figure)
-    if outcome.gradient_flow is not None and outcome.gradient_flow.steps:
-        (run_dir / GRADIENT_FLOW_FILE).write_text(json.dumps(outcome.gradient_flow.as_dict()) + "\n", encoding="utf-8")
-        tracker.artifact(run_dir / GRADIENT_FLOW_FILE)
-        _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(outcome.gradient_flow))
     _save(tracker, run_dir, "predictions.png", _predictions(assembly))
     tracker.artifact(outcome.best, folder="checkpoints")
+
+
+def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
+    """Record the gradient flow that the training has left, also of one that failed or was stopped."""
+    if (figure := inspection.gradient_flow_picture(run_dir)) is not None:
+        tracker.artifact(run_dir / inspection.GRADIENT_FLOW_FILE)
+        _save(tracker, run_dir, "gradient_flow.png", figure)
 
 
 def scalars(measures: NetworkMeasures) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Training one assembled run in this process, from its last checkpoint if there is one, and testing its best epoch."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.runs.build import Assembly, build_trainer
 from experiments.runs.callbacks import Checkpoints, CleanStop, EpochTimes, Recorder, RunFailed, StepLosses
 from experiments.runs.gradient_flow import GradientFlow
+from experiments.runs.inspection import write_gradient_flow
 from experiments.runs.options import RunOptions
 from experiments.runs.progress import TrainingProgress
 
@@ -23,15 +24,13 @@ class Outcome:
     """What a finished training leaves.
 
     `metrics` holds the last value of each metric; `confusion` int64 `(K, K)`, rows the true classes, counts the test
-    split; `error_per_class` is in percent; `best` is the tested checkpoint, whose weights the module has;
-    `gradient_flow` is there if it was asked for.
+    split; `error_per_class` is in percent; `best` is the tested checkpoint, whose weights the module has.
     """
 
     metrics: dict[str, float]
     confusion: Tensor
     error_per_class: list[float | None]
     best: Path
-    gradient_flow: GradientFlowRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,11 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
     checkpoints, times, stop = watch.checkpoints, watch.times, watch.stop
     trainer = build_trainer(assembly.cfg, callbacks=watch.callbacks, logger=logger, run_dir=str(run_dir))
     resumed = checkpoints.last if checkpoints.last.exists() else None
-    with stop.watching():
+    with contextlib.ExitStack() as stack:
+        if flow is not None:
+            # Also of a training that fails: then it is wanted most.
+            stack.callback(lambda: write_gradient_flow(run_dir, flow.record))
+        stack.enter_context(stop.watching())
         trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
         checkpoints.settle(trainer)
         train_seconds = times.train_seconds
@@ -106,7 +109,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
     confusion = counts.confusion.cpu()
     if assembly.cfg.trainer.limit_test_batches is None:
         check_whole(int(confusion.sum()), len(assembly.datamodule.split.test))
-    return Outcome(metrics, confusion, counts.error_per_class(), checkpoints.best, flow.record if flow else None)
+    return Outcome(metrics, confusion, counts.error_per_class(), checkpoints.best)
 
 
 def check_whole(counted: int, samples: int) -> None:

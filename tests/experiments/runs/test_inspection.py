@@ -79,3 +79,15 @@ def test_looking_changes_no_weight(whydeep: Whydeep, tmp_path: Path) -> None:
         assert process.returncode == 0, process.stderr
     blind, watched = (weights(run_dir) for run_dir in run_dirs(tmp_path))
     assert all(torch.equal(blind[name], watched[name]) for name in blind)
+
+
+def test_a_training_that_fails_leaves_its_gradients(whydeep: Whydeep, tmp_path: Path) -> None:
+    process = whydeep("train", *TOY, "gradient_flow_every=1", "optimizer.lr=1e30", "scheduler=constant")
+    assert process.returncode == 1
+    (run_dir,) = run_dirs(tmp_path)
+    flow = GradientFlowRecord.from_dict(json.loads((run_dir / "gradient_flow.json").read_text()))
+    assert flow.steps[:2] == (0, 1)
+    assert (run_dir / "pictures" / "gradient_flow.png").is_file()
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    kept = {artifact.path for artifact in client.list_artifacts(str(result(run_dir)["run_id"]))}
+    assert "gradient_flow.json" in kept
