@@ -38,7 +38,7 @@ class VGG(nn.Module):
         dropout: probability of dropping a unit of a hidden fully connected layer.
         width_multiplier: of the stages' channels and of `head_widths` alike (Howard et al. 2017, section 3.3). Most
             parameters are the head's: with hidden layers of fixed width no multiplier would bring VGG-16 for 1000
-            classes below 21 of its 138 million, and near there only a stage or two of single channels would remain.
+            classes below 21 of its 138 million.
 
     Raises:
         ValueError: an argument out of its range; in `forward`, images below 32 pixels.
