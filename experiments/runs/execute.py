@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,21 +12,24 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from datamodules.errors import DataError
 from experiments.errors import UserError
 from experiments.runs import processes, record
-from experiments.runs.build import Assembly, assemble
+from experiments.runs.build import Assembly, assemble, build_trainer
 from experiments.runs.callbacks import RunFailed, RunKilled
+from experiments.runs.endings import SAID, Endings, ending_of, raised_by
 from experiments.runs.identity import Identity, identify
+from experiments.runs.launch import launch
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
+from experiments.runs.rank import Order
 from experiments.runs.result import RunResult, Status
 from experiments.runs.training import train
 from experiments.tracking.credentials import masked
-from experiments.tracking.leftovers import reconcile
+from experiments.tracking.leftovers import end_left_run, reconcile
+from experiments.tracking.locks import holder
 from experiments.tracking.logger import TrackerLogger
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker, open_run, written_by
 
 __all__ = ["RunFailed", "RunKilled", "RunResult", "execute"]
 
@@ -55,59 +60,138 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
 
 def _execute(cfg: DictConfig, *, progress: bool, command: Sequence[str]) -> RunResult:
     assembly = assemble(cfg)
-    identity = identify(cfg, assembly.datamodule.digest)
-    run_dir = _directory(assembly, identity)
+    identity = identity_of(assembly)
+    run_dir, session = _agree(assembly, identity)
     finished = RunResult.read(run_dir)
     if finished is not None and finished.status == "FINISHED":
         return finished.again()
-    record.write_inputs(run_dir, assembly, identity, collect(command))
+    endings = Endings(run_dir, session)
     if processes.must_launch(cfg):
-        processes.launch(run_dir, cfg)
-        result = RunResult.read(run_dir)
-        if result is None:
-            raise RunFailed("the processes ended without a result")
-        return result
-    return run_here(run_dir, assembly, identity, progress=progress)
+        return _launch(run_dir, assembly, identity, endings, progress=progress, command=command)
+    return run_here(run_dir, assembly, identity, progress=progress, command=command, endings=endings)
 
 
-def run_here(run_dir: Path, assembly: Assembly, identity: Identity, *, progress: bool) -> RunResult:
+def identity_of(assembly: Assembly) -> Identity:
+    """Return the identity of an assembled run."""
+    cfg = assembly.cfg
+    return identify(cfg, assembly.datamodule.digest, shares=processes.shares(cfg, assembly.network))
+
+
+def run_here(
+    run_dir: Path,
+    assembly: Assembly,
+    identity: Identity,
+    *,
+    progress: bool,
+    command: Sequence[str],
+    endings: Endings,
+) -> RunResult:
     """Train and record in this process, as one of the run's processes; only the first records.
 
     Raises:
         RunKilled, RunFailed: as `execute`.
+        UserError: another process writes this run; nothing was written.
     """
-    name = run_dir.name
     if not processes.is_first():
-        outcome = train(assembly, run_dir, processes.Silence(), None, name=None)
-        return _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
-    options = tracking_options(assembly.cfg)
+        return _follow(run_dir, assembly, identity, endings)
+    name, options = run_dir.name, tracking_options(assembly.cfg)
+    # Whoever died without a word is marked so, and what it could not send goes along.
+    dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
+    tracker = open_run(run_dir, options, name=name, tags={}, leftovers=dead)
+    endings.forget_others()
     with _log_file(run_dir / LOG_FILE):
-        # Whoever died without a word is marked so, and what it could not send goes along.
-        dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
-        tracker = open_run(run_dir, options, name=name, tags={}, leftovers=dead)
         try:
-            before = record.start(tracker, run_dir, assembly, identity)
+            before = record.start(tracker, run_dir, assembly, identity, collect(command))
             outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=name if progress else None)
             record.finish(tracker, run_dir, assembly, outcome, before)
         except BaseException as error:
-            status: Status = "KILLED" if isinstance(error, RunKilled | KeyboardInterrupt) else "FAILED"
-            reason = _reason(error)
             if not tracker.is_recorded():
                 gone = f"{run_dir}: was deleted during the run, and its record with it"
-                tracker.abandon(status, gone)
+                tracker.abandon(ending_of(error).status, gone)
                 raise RunFailed(gone) from error
-            if not isinstance(error, _SAID):
-                with (run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
-                    log.write(masked(traceback.format_exc()))
-                reason += f" (log: {run_dir / LOG_FILE})"
-            result = _end(tracker, options, _result(run_dir, assembly, identity, status, reason=reason))
-            if isinstance(error, RunFailed | RunKilled):
-                error.result = result
-            elif isinstance(error, Exception) and not isinstance(error, UserError):
-                raise RunFailed(reason, result) from error
-            raise
+            if not isinstance(error, SAID):
+                _log_traceback(run_dir)
+            ending = ending_of(error, run_dir / LOG_FILE)
+            if processes.process_count(assembly.cfg) > 1:
+                # The error of another process is the cause; here the connection to it was lost.
+                endings.write(ending)
+                ending = endings.first() or ending
+            result = _result(run_dir, assembly, identity, ending.status, reason=ending.reason)
+            raise raised_by(ending, _end(tracker, options, result), error) from error
         result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
         return _end(tracker, options, result)
+
+
+def _follow(run_dir: Path, assembly: Assembly, identity: Identity, endings: Endings) -> RunResult:
+    """Train in a process that does not record; what ends it is written down for those that do."""
+    try:
+        outcome = train(assembly, run_dir, processes.Silence(), None, name=None)
+    except BaseException as error:
+        if not isinstance(error, SAID):
+            _log_traceback(run_dir)
+        ending = ending_of(error, run_dir / LOG_FILE)
+        endings.write(ending)
+        raise raised_by(ending, None, error) from error
+    return _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
+
+
+def _launch(
+    run_dir: Path,
+    assembly: Assembly,
+    identity: Identity,
+    endings: Endings,
+    *,
+    progress: bool,
+    command: Sequence[str],
+) -> RunResult:
+    """Run in processes of their own; the record says in the end why the first of them ended."""
+    if (who := holder(run_dir)) is not None:
+        raise written_by(run_dir, who)
+    cfg = assembly.cfg
+    order = Order(
+        run_dir=str(run_dir),
+        config=record.plain(cfg),
+        session=endings.session,
+        command=list(command) or sys.argv,
+        progress=progress,
+    )
+    try:
+        ending = launch(processes.process_count(cfg), endings, order)
+    finally:
+        endings.forget()
+    if ending is None:
+        result = RunResult.read(run_dir)
+        if result is None or result.status != "FINISHED":
+            raise RunFailed("the processes ended without a result", result)
+        return result
+    if ending.mistake:
+        raise UserError(ending.reason)
+    card = end_left_run(
+        run_dir, tracking_options(cfg), "KILLED" if ending.status == "KILLED" else "FAILED", ending.reason
+    )
+    result = _result(run_dir, assembly, identity, ending.status, reason=ending.reason)
+    result = replace(result, run_id=None if card is None else card.run_id)
+    result.write()
+    raise raised_by(ending, result)
+
+
+def _agree(assembly: Assembly, identity: Identity) -> tuple[Path, str]:
+    """Return the run's directory and a name for this session, chosen by the first of the processes."""
+    session = f"{time.time_ns()}-{os.getpid()}"
+    if not processes.launched_by_others():
+        return _directory(assembly, identity), session
+    trainer = build_trainer(assembly.cfg, callbacks=[], logger=None, run_dir=assembly.options.runs_dir)
+    trainer.strategy.setup_environment()
+    chosen: tuple[str, str] | UserError = ("", "")
+    if processes.is_first():
+        try:
+            chosen = (str(_directory(assembly, identity)), session)
+        except UserError as error:
+            chosen = error
+    chosen = trainer.strategy.broadcast(chosen)
+    if isinstance(chosen, UserError):
+        raise chosen
+    return Path(chosen[0]), chosen[1]
 
 
 def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> RunResult:
@@ -167,14 +251,10 @@ def _result(
     )
 
 
-# Exceptions whose text was made to be read; where the others come from is kept in the run's log.
-_SAID = (RunKilled, RunFailed, UserError, DataError, KeyboardInterrupt)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, _SAID) and str(error):
-        return masked(str(error))
-    return masked(f"{type(error).__name__}: {error}".strip())
+def _log_traceback(run_dir: Path) -> None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write(masked(f"process {processes.rank()}: {traceback.format_exc()}"))
 
 
 class _MaskedFormatter(logging.Formatter):

@@ -39,10 +39,16 @@ class Identity:
         return _digest([self.configuration, self.code, self.data])
 
 
-def identify(cfg: DictConfig, data_digest: str) -> Identity:
-    """Return the identity of the run that `cfg` describes on data with that digest."""
+def identify(cfg: DictConfig, data_digest: str, *, shares: int = 1) -> Identity:
+    """Return the identity of the run that `cfg` describes on data with that digest.
+
+    `shares` is the number of processes where it decides the result (`processes.shares`), else 1.
+    """
+    configuration = ingredients(cfg)
+    if shares > 1:
+        configuration["shares"] = shares
     return Identity(
-        configuration=_digest(ingredients(cfg)),
+        configuration=_digest(configuration),
         code=_digest({name: _file_digest(path) for name, path in code_files(cfg).items()}),
         data=data_digest,
     )
@@ -141,11 +147,6 @@ def _file_digest(path: Path) -> str:
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def changed_files(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the modules whose digest differs between two records of `code_digests`."""
-    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def code_digests(files: Iterable[tuple[str, Path]]) -> dict[str, str]:

@@ -29,7 +29,9 @@ class RunOptions(BaseModel):
 # What a run is built of: one group folder of conf/ each.
 COMPONENTS = ("model", "datamodule", "augmentation", "optimizer", "scheduler", "trainer", "tracking")
 
-# Keys that say how and where a run is executed, not what it computes: they are no part of its identity.
+# Keys that say how and where a run is executed, not what it computes: they are no part of its identity. Devices differ
+# in how they round, deterministic or not. The number of processes counts where batch norm makes it count
+# (`processes.shares`).
 EXECUTION_KEYS = frozenset(
     {
         "choices",
@@ -47,6 +49,7 @@ EXECUTION_KEYS = frozenset(
         "trainer.devices",
         "trainer.num_nodes",
         "trainer.strategy",
+        "trainer.deterministic",
         "trainer.detect_anomaly",
     }
 )

@@ -1,35 +1,73 @@
-"""One of several processes of a run: `python -m experiments.runs.rank RUN_DIR`, started by `processes.launch`."""
+"""One of several processes of a run, started by `launch`: `python -m experiments.runs.rank PARENT_PID < ORDER`."""
 
+import json
+import os
 import sys
-from pathlib import Path
+import threading
+import time
+from typing import Any, TypedDict
 
-from experiments.runs.build import assemble
-from experiments.runs.callbacks import RunFailed, RunKilled
-from experiments.runs.chatter import quiet
-from experiments.runs.configuration import load
-from experiments.runs.execute import run_here
-from experiments.runs.identity import identify
-from experiments.runs.record import CONFIG_FILE
-from experiments.tracking.credentials import is_masked
+WATCH_SECONDS = 0.5
 
 
-def main(run_dir: Path) -> int:
-    """Train the run in `run_dir` as the process that the environment names; return the exit code."""
-    cfg = load(run_dir / CONFIG_FILE)
-    if cfg.tracking.uri and is_masked(cfg.tracking.uri):
-        # The process that started this one gives it in the environment.
-        cfg.tracking.uri = None
-    assembly = assemble(cfg)
+class Order(TypedDict):
+    """What a process is to do: a run's directory and configuration, the rest as in `execute.run_here`."""
+
+    run_dir: str
+    config: dict[str, Any]
+    session: str
+    command: list[str]
+    progress: bool
+
+
+def main(order: Order) -> int:
+    """Train what `order` says (see `launch`), as the process that the environment names; return the exit code."""
+    from pathlib import Path  # noqa: PLC0415 - the parent is watched before all that takes long to import
+
+    from omegaconf import OmegaConf  # noqa: PLC0415
+
+    from experiments.errors import UserError  # noqa: PLC0415
+    from experiments.runs.build import assemble  # noqa: PLC0415
+    from experiments.runs.callbacks import RunFailed, RunKilled  # noqa: PLC0415
+    from experiments.runs.chatter import quiet  # noqa: PLC0415
+    from experiments.runs.endings import Endings, ending_of  # noqa: PLC0415
+    from experiments.runs.execute import identity_of, run_here  # noqa: PLC0415
+
+    quiet()
+    run_dir, cfg = Path(order["run_dir"]), OmegaConf.create(order["config"])
+    endings = Endings(run_dir, order["session"])
     try:
-        run_here(run_dir, assembly, identify(cfg, assembly.datamodule.digest), progress=True)
+        assembly = assemble(cfg)
+        run_here(
+            run_dir,
+            assembly,
+            identity_of(assembly),
+            progress=order["progress"],
+            command=order["command"],
+            endings=endings,
+        )
     except RunKilled as killed:
         return 128 + killed.signal_number
-    except RunFailed as failed:
-        print(f"{run_dir.name}: {failed}", file=sys.stderr)
+    except RunFailed:
         return 1
+    except UserError as error:
+        # The launcher says it.
+        endings.write(ending_of(error))
+        return 2
     return 0
 
 
+def end_with(parent: int) -> None:
+    """End this process soon after `parent` has ended, however that ended: nobody would wait for it any more."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="whydeep-watchdog", daemon=True).start()
+
+
 if __name__ == "__main__":
-    quiet()
-    sys.exit(main(Path(sys.argv[1])))
+    end_with(int(sys.argv[1]))
+    sys.exit(main(json.load(sys.stdin)))

@@ -23,16 +23,27 @@ from experiments.tracking.tracker import RunTracker
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
-DIFF_FILE = "uncommitted.diff"
+DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
 
 
-def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance) -> None:
-    """Write what the run is made from into its directory: configuration, identity, provenance, measures, split."""
+def write_inputs(
+    run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance, *, session: int = 1
+) -> list[str]:
+    """Write what the run is made from into its directory: configuration, identity, provenance, measures, split.
+
+    Provenance and uncommitted changes of the session that began the run stay; those of session n that continues it
+    stand beside them as `provenance-<n>.json` and `uncommitted-<n>.diff`. The configuration is that of the latest: of
+    one identity, they differ in where and how the run is executed alone.
+
+    Returns:
+        The names of the files.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / CONFIG_FILE).write_text(OmegaConf.to_yaml(recordable(assembly.cfg), resolve=True), encoding="utf-8")
+    _write(run_dir / CONFIG_FILE, OmegaConf.to_yaml(recordable(assembly.cfg), resolve=True))
+    number = f"-{session}" if session > 1 and (run_dir / PROVENANCE_FILE).exists() else ""
     datamodule = assembly.datamodule
     files: dict[str, object] = {
         "identity.json": {
@@ -40,7 +51,7 @@ def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenan
             **asdict(identity),
             "code_files": code_digests(code_files(assembly.cfg).items()),
         },
-        PROVENANCE_FILE: provenance.as_dict(),
+        f"provenance{number}.json": provenance.as_dict(),
         "measures.json": assembly.measures.as_dict(),
         DATA_FILE: {
             "spec": asdict(datamodule.spec),
@@ -51,19 +62,30 @@ def write_inputs(run_dir: Path, assembly: Assembly, identity: Identity, provenan
         },
     }
     for name, content in files.items():
-        (run_dir / name).write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+        _write(run_dir / name, json.dumps(content, indent=2, default=str) + "\n")
+    written = [CONFIG_FILE, *files]
     if provenance.diff:
-        (run_dir / DIFF_FILE).write_text(provenance.diff, encoding="utf-8")
-    else:
-        # A run that is continued may have begun among changes that are committed now.
-        (run_dir / DIFF_FILE).unlink(missing_ok=True)
+        written.append(f"uncommitted{number}.diff")
+        _write(run_dir / written[-1], provenance.diff)
+    return written
 
 
-def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity) -> Inspection:
-    """Record what is known before training: what `write_inputs` wrote, measures, data, a contact sheet.
+def _write(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+def start(
+    tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance
+) -> Inspection:
+    """Write and record what is known before training: inputs, measures, data, a contact sheet.
 
     Returns what the network looks like before its training.
     """
+    written = write_inputs(run_dir, assembly, identity, provenance, session=tracker.session)
+    # Of the session that began the run.
     commit = json.loads((run_dir / PROVENANCE_FILE).read_text(encoding="utf-8"))["commit"]
     datamodule = assembly.datamodule
     channels, height, width = assembly.input_shape
@@ -79,7 +101,7 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
         {
             "whydeep.identity": identity.digest,
             "whydeep.commit": commit or "none",
-            "whydeep.uncommitted": str((run_dir / DIFF_FILE).exists()).lower(),
+            "whydeep.uncommitted": str(any(run_dir.glob(DIFF_FILES))).lower(),
             "whydeep.data": identity.data,
             "whydeep.code": identity.code,
             "whydeep.seed": str(assembly.options.seed),
@@ -96,9 +118,8 @@ def start(tracker: RunTracker, run_dir: Path, assembly: Assembly, identity: Iden
             source=str(assembly.cfg.datamodule._target_),
             profile={"samples": len(getattr(datamodule.split, context)), "split": datamodule.split.digest},
         )
-    for file in (CONFIG_FILE, "identity.json", PROVENANCE_FILE, "measures.json", DATA_FILE, DIFF_FILE):
-        if (run_dir / file).exists():
-            tracker.artifact(run_dir / file)
+    for file in written:
+        tracker.artifact(run_dir / file)
     some = [int(index) for index in datamodule.split.train[:SHEET_SIZE]]
     epochs = [datamodule.augmented(some, epoch=epoch) for epoch in range(3)]
     original, augmented = epochs[0][0], np.stack([np.asarray(drawn) for _, drawn in epochs])

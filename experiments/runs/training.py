@@ -12,11 +12,12 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from experiments.runs.build import Assembly, build_trainer
-from experiments.runs.callbacks import Checkpoints, CleanStop, EpochTimes, Recorder, RunFailed, StepLosses
+from experiments.runs.callbacks import Checkpoints, EpochTimes, Recorder, RunFailed, StepLosses
 from experiments.runs.gradient_flow import GradientFlow
 from experiments.runs.inspection import write_gradient_flow
 from experiments.runs.options import RunOptions
 from experiments.runs.progress import TrainingProgress
+from experiments.runs.stopping import CleanStop
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from experiments.tracking.history import read_history
 from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
 from experiments.tracking.journal import Journal, whole_size
 from experiments.tracking.locks import AlreadyLockedError, RunLock
-from experiments.tracking.records import Ended, encode
+from experiments.tracking.options import TrackingOptions
+from experiments.tracking.records import Ended, FinalStatus, encode
 from experiments.tracking.store import Store, StoreAwayError
 
 
@@ -65,6 +66,35 @@ def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
         return delivered(card_file, error)
     finally:
         lock.release()
+
+
+def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, reason: str) -> RunCard | None:
+    """Say how a run ended whose process could not say so, or did not know; and send it.
+
+    Returns:
+        The run's card; None when nothing was ever recorded, or a living process has the run.
+    """
+    try:
+        lock = RunLock(run_dir)
+    except (AlreadyLockedError, OSError):
+        return None
+    try:
+        path = run_dir / JOURNAL_NAME
+        history = read_history(path)
+        card = read_card(run_dir)
+        if card is None or history.opened is None:
+            return None
+        if (history.status, history.reason) != (status, reason):
+            journal = Journal(path)
+            journal.append(encode(Ended(time(), status, reason)))
+            journal.sync()
+            journal.close()
+            CardFile(run_dir, replace(card, status=status, reason=reason)).update()
+    finally:
+        lock.release()
+    if options.deliver:
+        send_leftover(run_dir, Store(options.destination(), options.timeout_seconds))
+    return read_card(run_dir)
 
 
 def _bury(run_dir: Path, card: RunCard) -> bool:

@@ -39,9 +39,9 @@ class RunLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._file, 200, 0).decode(errors="replace").strip()
+            who = os.pread(self._file, 200, 0).decode(errors="replace").strip()
             os.close(self._file)
-            raise AlreadyLockedError(holder or "another process") from None
+            raise AlreadyLockedError(who or "another process") from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, this_process().encode(), 0)
         _held.add(self._file)
@@ -54,17 +54,22 @@ class RunLock:
 
 def is_locked(run_dir: Path) -> bool:
     """Whether a living process holds the lock of a run directory."""
+    return holder(run_dir) is not None
+
+
+def holder(run_dir: Path) -> str | None:
+    """The living process that holds the lock of a run directory; None where none does."""
     try:
         file = os.open(run_dir / FILE_NAME, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
     finally:
         os.close(file)
-    return False
+    return None
 
 
 @contextmanager

@@ -70,10 +70,7 @@ def open_run(
     try:
         lock = RunLock(run_dir)
     except AlreadyLockedError as error:
-        raise UserError(
-            f"run_dir={run_dir}: another process ({error}) is writing this run; wait until it has ended, "
-            "or choose another directory"
-        ) from None
+        raise written_by(run_dir, str(error)) from None
     try:
         journal = Journal(run_dir / JOURNAL_NAME)
         history = read_history(run_dir / JOURNAL_NAME)
@@ -96,6 +93,14 @@ def open_run(
     return tracker
 
 
+def written_by(run_dir: Path, holder: str) -> UserError:
+    """Return what is said to whoever wants to write a run that another process writes."""
+    return UserError(
+        f"run_dir={run_dir}: another process ({holder}) is writing this run; wait until it has ended, "
+        "or choose another directory"
+    )
+
+
 class RunTracker:
     """What a run says about itself. Made by ``open_run``; ``finish`` ends it.
 
@@ -116,6 +121,8 @@ class RunTracker:
         self._card_file = card_file
         self._writer = writer
         self._shipper = shipper
+        # 1 for the process that began the run, 2 for the first that continues it, and so on.
+        self.session = history.sessions + 1
         self._params = history.params
         self._tags = history.tags
         self._flush_seconds = flush_seconds

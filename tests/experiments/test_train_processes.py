@@ -1,16 +1,27 @@
 """`whydeep train` in several processes: what they train together, and what is left when one of them ends."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.experiments.conftest import TOY, Whydeep
-from tests.experiments.recorded import history, result, run_dirs
+from experiments.runs.build import assemble
+from experiments.runs.configuration import compose
+from experiments.runs.execute import identity_of
+from tests.experiments.conftest import TOY, Start, Whydeep, environment
+from tests.experiments.recorded import history, recorded, result, run_dirs, until
 
 DDP = ("trainer.strategy=ddp", "trainer.accelerator=cpu")
+TWO = (*DDP, "trainer.devices=2")
+LONG = ("model=conv5x5", "datamodule.image_size=8", "model.network.widths=[16,16]", "trainer.max_epochs=12")
 # Without batch norm, whose statistics are of each process's own share.
-PLAIN = """
+OWN = """
+import os
+import torch
 from torch import nn
 
 class Plain(nn.Sequential):
@@ -18,6 +29,15 @@ class Plain(nn.Sequential):
         super().__init__(
             nn.Conv2d(in_channels, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, num_classes)
         )
+
+class Broken(Plain):
+    steps = 0
+
+    def forward(self, images):
+        self.steps += self.training and torch.is_grad_enabled()
+        if self.steps > 5 and os.environ.get("RANK") == "1":
+            raise OSError("dog.png: is broken")
+        return super().forward(images)
 """
 
 
@@ -39,7 +59,7 @@ def test_a_sweep_over_numbers_of_processes_counts_every_sample_in_each_run(whyde
 
 
 def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(PLAIN)
+    (tmp_path / "own.py").write_text(OWN)
     # 64 bits: the order of a sum is all that may differ. Odd numbers of samples: the processes get unequal shares.
     shared = (
         *TOY,
@@ -52,7 +72,7 @@ def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> 
     one = whydeep("train", *shared)
     assert one.returncode == 0, one.stderr
     (single,) = run_dirs(tmp_path)
-    two = whydeep("train", *shared, *DDP, "trainer.devices=2", "rerun=true")
+    two = whydeep("train", *shared, *TWO, "rerun=true")
     assert two.returncode == 0, two.stderr
     double = next(path for path in run_dirs(tmp_path) if path != single)
     alone, together = result(single), result(double)
@@ -64,3 +84,133 @@ def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> 
         assert [step for step, _ in mine] == [step for step, _ in theirs]
         assert [value for _, value in theirs] == pytest.approx([value for _, value in mine], rel=1e-6), metric
     assert samples_of(double) == samples_of(single)
+
+
+def children(process: "subprocess.Popen[bytes]") -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+
+
+@linux
+def test_a_run_whose_launcher_is_killed_ends_and_is_continued(whydeep: Whydeep, start: Start, tmp_path: Path) -> None:
+    launcher = start(["train", *LONG, *TWO])
+    until(lambda: any((tmp_path / "runs").glob("*/checkpoints/last.ckpt")))
+    (run_dir,) = run_dirs(tmp_path)
+    first = (run_dir / "provenance.json").read_bytes()
+    config = (run_dir / "config.yaml").stat().st_mtime_ns
+
+    refused = whydeep("train", *LONG, *TWO)
+    assert refused.returncode == 2
+    assert "is writing this run" in refused.stderr
+    assert refused.stderr.strip().count("\n") == 0
+    assert (run_dir / "config.yaml").stat().st_mtime_ns == config
+    assert launcher.poll() is None, "ended too early to test anything"
+
+    ranks = children(launcher)
+    assert len(ranks) == 2
+    launcher.kill()
+    launcher.wait()
+    until(lambda: not any(map(alive, ranks)), seconds=10)
+    assert not (run_dir / "result.json").exists()
+    run_id = json.loads((run_dir / "tracking.json").read_text())["run_id"]
+
+    finished = whydeep("train", *LONG, *TWO)
+    assert finished.returncode == 0, finished.stderr
+    assert run_dirs(tmp_path) == [run_dir]
+    outcome = result(run_dir)
+    assert (outcome["status"], outcome["run_id"]) == ("FINISHED", run_id)
+    assert "whydeep.replay_differs" not in recorded(tmp_path, run_id).data.tags
+    counted, samples = samples_of(run_dir)
+    assert counted == samples
+    assert (run_dir / "provenance.json").read_bytes() == first
+    assert (run_dir / "provenance-2.json").exists()
+
+
+def test_the_failure_of_one_process_is_that_of_the_run(whydeep: Whydeep, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    failed = whydeep("train", *TOY, *TWO, "model.network._target_=own.Broken")
+    assert failed.returncode == 1, failed.stderr
+    assert "failed: OSError: dog.png: is broken" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    outcome = result(run_dir)
+    assert outcome["status"] == "FAILED"
+    assert str(outcome["reason"]).startswith("OSError: dog.png: is broken (log: ")
+    assert "dog.png" in (run_dir / "log.txt").read_text()
+    run = recorded(tmp_path, str(outcome["run_id"]))
+    assert run.info.status == "FAILED"
+    assert run.data.tags["whydeep.reason"] == outcome["reason"]
+    assert not (run_dir / "endings").exists()
+
+
+@linux
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_dies_without_a_word_is_named(start: Start, tmp_path: Path, rank: int) -> None:
+    launcher = start(["train", *LONG, *TWO])
+    until(lambda: any((tmp_path / "runs").glob("*/checkpoints/last.ckpt")))
+    pid = next(pid for pid in children(launcher) if f"\0RANK={rank}\0" in Path(f"/proc/{pid}/environ").read_text())
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    began = time.monotonic()
+    assert launcher.wait(60) == 1
+    assert time.monotonic() - began < 30
+    (run_dir,) = run_dirs(tmp_path)
+    outcome = result(run_dir)
+    assert (outcome["status"], outcome["reason"]) == ("FAILED", f"process {rank} of 2 was killed by SIGKILL")
+    run = recorded(tmp_path, str(outcome["run_id"]))
+    assert run.info.status == "FAILED"
+    assert run.data.tags["whydeep.reason"] == outcome["reason"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_launcher_that_is_stopped_stops_its_processes(
+    start: Start, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    launcher = start(["train", *LONG, *TWO])
+    until(lambda: any((tmp_path / "runs").glob("*/checkpoints/last.ckpt")))
+    launcher.send_signal(number)
+    assert launcher.wait(60) == code
+    (run_dir,) = run_dirs(tmp_path)
+    outcome = result(run_dir)
+    assert (outcome["status"], outcome["reason"]) == ("KILLED", f"stopped by {number.name}")
+    assert recorded(tmp_path, str(outcome["run_id"])).info.status == "KILLED"
+
+
+def test_processes_that_others_launched_agree_on_one_run(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for runs in (1, 2):
+        done = subprocess.run(
+            [*torchrun, "-m", "experiments.cli", "train", *TOY, *TWO, "rerun=true"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("finished") == 1
+        assert len(run_dirs(tmp_path)) == runs
+    for run_dir in run_dirs(tmp_path):
+        counted, samples = samples_of(run_dir)
+        assert counted == samples
+        assert result(run_dir)["status"] == "FINISHED"
+
+
+def test_batch_norm_makes_the_number_of_processes_part_of_the_identity() -> None:
+    def identities(*overrides: str) -> set[str]:
+        runs = (assemble(compose([*overrides, *DDP, f"trainer.devices={count}"])) for count in (1, 2))
+        return {identity_of(run).digest for run in runs}
+
+    assert len(identities(*TOY)) == 2
+    assert len(identities("model=vgg11_small", "datamodule.image_size=32")) == 1
+    assert len(identities("model=vgg11_small_bn", "datamodule.image_size=32")) == 2
+    assert len(identities(*TOY, "+trainer.sync_batchnorm=true")) == 1

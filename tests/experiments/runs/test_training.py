@@ -13,7 +13,9 @@ from experiments.runs.build import Assembly, assemble
 from experiments.runs.callbacks import Checkpoints, RunFailed, RunKilled
 from experiments.runs.configuration import compose
 from experiments.runs.evaluation import evaluate
+from experiments.runs.execute import identity_of
 from experiments.runs.prediction import Predictor
+from experiments.runs.provenance import collect
 from experiments.runs.record import write_inputs
 from experiments.runs.training import Outcome, check_whole, train
 from experiments.tracking.logger import TrackerLogger
@@ -194,10 +196,7 @@ def test_averaged_weights_are_what_is_validated_tested_and_used(tmp_path: Path) 
     assert evaluate(fresh, "val").errors["top1_error"] == pytest.approx(outcome.metrics["best/val_top1_error"])
     assert evaluate(fresh, "test").errors["loss"] == outcome.metrics["test/loss"]
 
-    from experiments.runs.identity import identify  # noqa: PLC0415
-    from experiments.runs.provenance import collect  # noqa: PLC0415
-
-    write_inputs(tmp_path, fresh, identify(fresh.cfg, fresh.datamodule.digest), collect())
+    write_inputs(tmp_path, fresh, identity_of(fresh), collect())
     predictor = Predictor(tmp_path)
     assert_equal_bits({f"network.{name}": value for name, value in predictor.network.state_dict().items()}, used)
 

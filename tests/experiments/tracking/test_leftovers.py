@@ -16,8 +16,8 @@ from experiments.tracking.card import read_card
 from experiments.tracking.journal import read_metrics
 from experiments.tracking.leftovers import has_pending, reconcile
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.status import read_status
 from experiments.tracking.tracker import open_run
+from tests.experiments.tracking.status import read_status
 
 WRITER = """
 import sys, time

@@ -13,8 +13,8 @@ from experiments.errors import UserError
 from experiments.tracking.journal import FILE_NAME, read_metrics, read_records
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.records import Ended, Opened, Params, Tags
-from experiments.tracking.status import RunStatus, read_status
 from experiments.tracking.tracker import RunTracker, open_run
+from tests.experiments.tracking.status import RunStatus, read_status
 
 
 @pytest.fixture
