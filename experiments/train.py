@@ -41,6 +41,14 @@ _ASKING: dict[str, tuple[str, ...] | None] = {
 _OTHERS: dict[str, tuple[str, ...] | None] = {"--multirun": None, "--resolve": None, "--package": ()}
 
 
+class JobError(RuntimeError):
+    """A job of a sweep ended with `code`, and has said why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def main(argv: Sequence[str]) -> int:
     """Compose the configuration with Hydra and run it; `--help`, `--cfg job` and Hydra's other flags work.
 
@@ -57,6 +65,7 @@ def main(argv: Sequence[str]) -> int:
     jobs = 1 if flags.keys() & _ASKING.keys() else _check(overrides, sweep=sweep)
     codes: list[int] = []
     begun: list[DictConfig] = []
+    process = os.getpid()
 
     def job(cfg: DictConfig) -> None:
         # Hydra would print a mistake over several lines, and end a sweep with it.
@@ -65,9 +74,17 @@ def main(argv: Sequence[str]) -> int:
             which = " ".join(HydraConfig.get().overrides.task)
             print(masked(f"[{len(begun)}{f'/{jobs}' if jobs else ''}] {which}"), file=sys.stderr, flush=True)
         try:
-            codes.append(_job(without_hydra(cfg, HydraConfig.get().runtime.choices), argv))
+            code = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), argv)
         except UserError as error:
-            codes.append(complain(error))
+            code = complain(error)
+        except SystemExit as stop:
+            if os.getpid() == process:
+                raise
+            code = int(stop.code or 0)
+        codes.append(code)
+        if code and os.getpid() != process:
+            # A launcher with processes of its own brings nothing back but this, once all jobs have ended.
+            raise JobError(code)
 
     before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides, sweep=sweep)]
     try:
@@ -75,6 +92,8 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as exit_:
         # A stop; or a question of which Hydra has said that it cannot be answered.
         return USER_ERROR if exit_.code and not begun else int(exit_.code or 0)
+    except JobError as failed:
+        return failed.code
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
     except (OSError, ValueError, TypeError, AssertionError) as error:
@@ -152,6 +171,10 @@ def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
         print(f"whydeep: {killed}; the same command continues the run", file=sys.stderr)
         # This ends a sweep, too.
         raise SystemExit(128 + killed.signal_number) from killed
+    from experiments.runs.processes import is_first  # noqa: PLC0415
+
+    if not is_first():
+        return 0
     errors = "  ".join(
         f"{name.removeprefix('test/').replace('_', ' ').replace('top', 'top-')} {value:.2f} %"
         for name, value in result.metrics.items()

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from typing_extensions import override
@@ -52,24 +50,3 @@ class TrackerLogger(Logger):
     @override
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the run records its whole configuration."""
-
-
-class FlushBeforeCheckpoint(Callback):
-    """Has all metrics in the journal before a checkpoint is written.
-
-    A process killed right after would otherwise resume behind metrics that it never recorded.
-
-    Args:
-        tracker: the run's tracker; None in processes other than the first.
-    """
-
-    def __init__(self, tracker: RunTracker | None) -> None:
-        self._tracker = tracker
-
-    @override
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Wait for the journal."""
-        if self._tracker is not None:
-            self._tracker.flush()

@@ -181,6 +181,43 @@ def test_a_sweep_runs_every_job(whydeep: Whydeep, tmp_path: Path) -> None:
     ]
 
 
+# As joblib's and other launchers do, it runs every job in a process of its own; what a job returns comes back pickled.
+FORKING = """
+import multiprocessing, pickle
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+
+class ForkingLauncher(BasicLauncher):
+    def launch(self, job_overrides, initial_job_idx):
+        context, results = multiprocessing.get_context("fork"), []
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            ours, theirs = context.Pipe()
+            run = super().launch
+            job = lambda: theirs.send_bytes(pickle.dumps(run([overrides], number)[0]))
+            context.Process(target=job).start()
+            results.append(pickle.loads(ours.recv_bytes()))
+        return results
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="forking", node={"_target_": "hydra_plugins.forking.ForkingLauncher"}
+)
+"""
+
+
+@pytest.mark.parametrize(("rate", "code"), [("1e30", 1), ("0.05", 0)])
+def test_a_failure_in_a_process_of_the_launcher_is_one_of_the_sweep(
+    whydeep: Whydeep, tmp_path: Path, rate: str, code: int
+) -> None:
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins" / "forking.py").write_text(FORKING)
+    sweep = whydeep("train", "-m", *TOY, "hydra/launcher=forking", f"optimizer.lr={rate},0.1", "scheduler=constant")
+    assert sweep.returncode == code, sweep.stderr
+    assert "Traceback" not in sweep.stderr
+    assert sorted(str(result(path)["status"]) for path in run_dirs(tmp_path)) == (
+        ["FAILED", "FINISHED"] if code else ["FINISHED", "FINISHED"]
+    )
+
+
 def test_a_diverging_run_fails_with_its_reason(whydeep: Whydeep, tmp_path: Path) -> None:
     process = whydeep("train", *TOY, "optimizer.lr=1e30", "scheduler=constant")
     assert process.returncode == 1

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from experiments.tracking.journal import read_metrics
-from experiments.tracking.logger import FlushBeforeCheckpoint, TrackerLogger
+from experiments.tracking.logger import TrackerLogger
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.tracker import RunTracker, open_run
 
@@ -40,13 +40,12 @@ def tracker(tmp_path: Path) -> RunTracker:
     return open_run(tmp_path / "run", options, name="line", tags={})
 
 
-def _trainer(tracker: RunTracker | None, tmp_path: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(tracker: RunTracker | None, tmp_path: Path) -> pl.Trainer:
     return pl.Trainer(
         accelerator="cpu",
         max_epochs=2,
         log_every_n_steps=1,
         logger=TrackerLogger(tracker),
-        callbacks=callbacks,
         default_root_dir=tmp_path,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -60,10 +59,10 @@ def _loader() -> DataLoader[tuple[torch.Tensor, ...]]:
 
 
 def test_metrics_arrive_under_their_own_names_and_steps(tracker: RunTracker, tmp_path: Path) -> None:
-    trainer = _trainer(tracker, tmp_path, [FlushBeforeCheckpoint(tracker)])
+    trainer = _trainer(tracker, tmp_path)
     trainer.fit(_Line(), _loader(), _loader())
-    trainer.save_checkpoint(tmp_path / "last.ckpt")
-    table = read_metrics(tracker.run_dir)  # the checkpoint waited for the journal
+    tracker.flush()
+    table = read_metrics(tracker.run_dir)
     tracker.finish("FINISHED")
 
     assert list(table[table["key"] == "train/loss"]["step"]) == [0, 1, 2, 3, 4, 5]
@@ -75,9 +74,8 @@ def test_a_process_without_a_tracker_trains_and_records_nothing(tmp_path: Path) 
     logger = TrackerLogger(None)
     assert (logger.name, logger.version, logger.save_dir) == (None, None, None)
 
-    trainer = _trainer(None, tmp_path, [FlushBeforeCheckpoint(None)])
+    trainer = _trainer(None, tmp_path)
     trainer.fit(_Line(), _loader(), _loader())
-    trainer.save_checkpoint(tmp_path / "last.ckpt")
 
     assert trainer.global_step == 6
 
