@@ -62,36 +62,14 @@ def main(argv: Sequence[str]) -> int:
     # Hydra prints a mistake over many lines unless it may raise it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sweep = "--multirun" in flags
-    jobs = 1 if flags.keys() & _ASKING.keys() else _check(overrides, sweep=sweep)
-    codes: list[int] = []
-    begun: list[DictConfig] = []
-    process = os.getpid()
-
-    def job(cfg: DictConfig) -> None:
-        # Hydra would print a mistake over several lines, and end a sweep with it.
-        begun.append(cfg)
-        if sweep:
-            which = " ".join(HydraConfig.get().overrides.task)
-            print(masked(f"[{len(begun)}{f'/{jobs}' if jobs else ''}] {which}"), file=sys.stderr, flush=True)
-        try:
-            code = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), argv)
-        except UserError as error:
-            code = complain(error)
-        except SystemExit as stop:
-            if os.getpid() == process:
-                raise
-            code = int(stop.code or 0)
-        codes.append(code)
-        if code and os.getpid() != process:
-            # A launcher with processes of its own brings nothing back but this, once all jobs have ended.
-            raise JobError(code)
-
+    count = 1 if flags.keys() & _ASKING.keys() else _check(overrides, sweep=sweep)
+    jobs = _Jobs(argv, count, announced=sweep)
     before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides, sweep=sweep)]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(job)()
+        hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(jobs.run)()
     except SystemExit as exit_:
         # A stop; or a question of which Hydra has said that it cannot be answered.
-        return USER_ERROR if exit_.code and not begun else int(exit_.code or 0)
+        return USER_ERROR if exit_.code and not jobs.begun else int(exit_.code or 0)
     except JobError as failed:
         return failed.code
     except (HydraException, OmegaConfBaseException) as error:
@@ -99,12 +77,48 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError, TypeError, AssertionError) as error:
         # What Hydra cannot do with its own settings: a folder that cannot be made, a log that cannot be written.
         hydras = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
-        if begun or not hydras:
+        if jobs.begun or not hydras:
             raise
         raise UserError(f"{hydras[0]}: Hydra cannot work with it ({str(error).splitlines()[0]})") from error
     finally:
         sys.argv = before
-    return max(codes, default=0)
+    return max(jobs.codes, default=0)
+
+
+class _Jobs:
+    """The jobs that Hydra runs: how many began, and the exit codes of those that ended in this process."""
+
+    def __init__(self, argv: Sequence[str], count: int | None, *, announced: bool) -> None:
+        self.begun = 0
+        self.codes: list[int] = []
+        self._argv = argv
+        self._count = count
+        self._announced = announced
+        self._process = os.getpid()
+
+    def run(self, cfg: DictConfig) -> None:
+        """Run one job; of its mistakes Hydra would print several lines, and end a sweep with them.
+
+        Raises:
+            JobError: it failed, in a process of a launcher's own: nothing else is brought back from there.
+        """
+        self.begun += 1
+        elsewhere = os.getpid() != self._process
+        if self._announced:
+            which = " ".join(HydraConfig.get().overrides.task)
+            of = f"/{self._count}" if self._count else ""
+            print(masked(f"[{self.begun}{of}] {which}"), file=sys.stderr, flush=True)
+        try:
+            code = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), self._argv)
+        except UserError as error:
+            code = complain(error)
+        except SystemExit as stop:
+            if not elsewhere:
+                raise
+            code = int(stop.code or 0)
+        self.codes.append(code)
+        if code and elsewhere:
+            raise JobError(code)
 
 
 def _read(argv: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
