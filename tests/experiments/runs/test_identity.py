@@ -43,6 +43,7 @@ def test_what_decides_the_result_changes_it(override: str) -> None:
         "datamodule.num_workers=4",
         "trainer.devices=2",
         "trainer.accelerator=auto",
+        "trainer.deterministic=false",
         "resume=never",
         "rerun=true",
         "experiment=other",
