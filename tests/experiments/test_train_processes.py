@@ -12,6 +12,7 @@ import pytest
 from experiments.runs.build import assemble
 from experiments.runs.configuration import compose
 from experiments.runs.execute import identity_of
+from experiments.tracking.locks import RunLock
 from tests.experiments.conftest import TOY, Start, Whydeep, environment
 from tests.experiments.recorded import history, recorded, result, run_dirs, until
 
@@ -25,7 +26,7 @@ import torch
 from torch import nn
 
 class Plain(nn.Sequential):
-    def __init__(self, *, num_classes, in_channels, kernel_size, convs_per_stage, widths):
+    def __init__(self, *, num_classes, in_channels, **_):
         super().__init__(
             nn.Conv2d(in_channels, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, num_classes)
         )
@@ -105,23 +106,25 @@ def test_a_run_whose_launcher_is_killed_ends_and_is_continued(whydeep: Whydeep, 
     launcher = start(["train", *LONG, *TWO])
     until(lambda: any((tmp_path / "runs").glob("*/checkpoints/last.ckpt")))
     (run_dir,) = run_dirs(tmp_path)
-    first = (run_dir / "provenance.json").read_bytes()
-    config = (run_dir / "config.yaml").stat().st_mtime_ns
-
-    refused = whydeep("train", *LONG, *TWO)
-    assert refused.returncode == 2
-    assert "is writing this run" in refused.stderr
-    assert refused.stderr.strip().count("\n") == 0
-    assert (run_dir / "config.yaml").stat().st_mtime_ns == config
-    assert launcher.poll() is None, "ended too early to test anything"
-
     ranks = children(launcher)
     assert len(ranks) == 2
     launcher.kill()
     launcher.wait()
     until(lambda: not any(map(alive, ranks)), seconds=10)
-    assert not (run_dir / "result.json").exists()
+    assert not (run_dir / "result.json").exists(), "killed too late to test anything"
     run_id = json.loads((run_dir / "tracking.json").read_text())["run_id"]
+    first = (run_dir / "provenance.json").read_bytes()
+
+    def content() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+
+    before, lock = content(), RunLock(run_dir)
+    refused = whydeep("train", *LONG, *TWO)
+    assert refused.returncode == 2
+    assert "is writing this run" in refused.stderr
+    assert refused.stderr.strip().count("\n") == 0
+    assert {path for path, time in content().items() if before.get(path) != time} <= {run_dir / "journal.lock"}
+    lock.release()
 
     finished = whydeep("train", *LONG, *TWO)
     assert finished.returncode == 0, finished.stderr
