@@ -1,5 +1,6 @@
 """What the measures say of the units of a network against what the oracle finds, unit by unit."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,8 +16,6 @@ from experiments.measures.reach import Reach, Status
 from experiments.measures.sight import AXES, Sight, axes_of
 from experiments.measures.trace import Trace
 
-Pair = tuple[int, int]
-
 # Pixels of an image beyond the largest window, so that no map on the way ends near the units that are compared.
 MARGIN = 240
 # Of periods longer than this not all units are compared.
@@ -25,30 +24,38 @@ MOST_UNITS = 24
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many units were compared, along how many axes they are only bounded, and what differs, in words.
+    """How many units were compared, what differs, in words, and how many processor seconds the oracle took.
 
-    `status` is the less certain of both axes'. Of an unsupported output nothing is compared.
+    `status` is the less certain of both axes'. Where it is a bound, a unit differs if it sees more than that. Of an
+    unsupported output nothing is compared.
     """
 
     status: Status
     units: int
     mismatches: tuple[str, ...]
+    oracle_seconds: float = 0.0
 
 
-def compare_seen(network: nn.Module, shape: tuple[int, int, int], units: Sequence[Pair] | None = None) -> Comparison:
-    """Compare what units see of an image `(C, H, W)`, borders included: all of them, unless some are named."""
+def compare_seen(network: nn.Module, shape: tuple[int, int, int], most_units: int = 1_000_000) -> Comparison:
+    """Compare what units see of an image `(C, H, W)`, borders included: all of them, or `most_units` drawn of more."""
     known = output_of(network, shape)
     if known.sight is None:
         return Comparison(Status.UNSUPPORTED, 0, ())
     sight = known.sight.as_map()
-    chosen = list(np.ndindex(*_map_of(sight))) if units is None else units
+    chosen = list(np.ndindex(*_map_of(sight)))
+    if len(chosen) > most_units:
+        drawn = np.random.default_rng(0).choice(len(chosen), most_units, replace=False)
+        chosen = [chosen[0], *(chosen[index] for index in np.sort(drawn)[1:-1]), chosen[-1]]
     claimed = []
     for axis, reach in enumerate(sight.reaches):
         at = [unit[_place(sight, axis)] if reach.units is not None else 0 for unit in chosen]
         claimed.append(np.stack([reach.seen[0][at], reach.seen[1][at]], axis=1))
+    began = time.process_time()
     found = extents(positive_twin(network), shape, chosen)
+    seconds = time.process_time() - began
     bounds = [reach.status is Status.BOUND or not reach.seen_exactly for reach in sight.reaches]
-    return _compared(known, chosen, np.stack(claimed, axis=1), found, bounds)
+    mismatches = _mismatches(chosen, np.stack(claimed, axis=1), found, bounds)
+    return Comparison(field_of(known).status, len(chosen), tuple(mismatches), seconds)
 
 
 def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparison:
@@ -68,15 +75,17 @@ def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparis
     places = [_place(known.sight, axis) for axis in range(len(AXES))]
     rows, columns = (chosen[places.index(place)][:count].tolist() for place in range(len(AXES)))
     units = list(zip(rows, columns, strict=True))
+    began = time.process_time()
     found = extents(positive_twin(network), (shape[0], side, side), units)
+    seconds = time.process_time() - began
     bounds = [reach.status is Status.BOUND for reach in known.sight.reaches]
-    comparison = _compared(known, units, np.stack([item[:count] for item in claimed], axis=1), found, bounds)
-    wrong = [
+    mismatches = _mismatches(units, np.stack([item[:count] for item in claimed], axis=1), found, bounds)
+    mismatches += [
         text
         for axis, reach in enumerate(known.sight.reaches)
         if not bounds[axis] and (text := _numbers_differ(known, axis, reach, chosen[axis][:count], found[:, axis]))
     ]
-    return Comparison(comparison.status, comparison.units, (*comparison.mismatches, *wrong))
+    return Comparison(field_of(known).status, count, tuple(mismatches), seconds)
 
 
 def output_of(network: nn.Module, shape: tuple[int, int, int]) -> Known:
@@ -93,7 +102,7 @@ def output_of(network: nn.Module, shape: tuple[int, int, int]) -> Known:
     return trace.output
 
 
-def _map_of(sight: Sight) -> Pair:
+def _map_of(sight: Sight) -> tuple[int, int]:
     """Return height and width of an output `(N, C, H, W)`; of any other, one unit."""
     return (sight.shape[2], sight.shape[3]) if len(sight.dims) == 4 else (1, 1)  # noqa: PLR2004 - (N, C, H, W)
 
@@ -115,9 +124,9 @@ def _inside(reach: Reach, side: int) -> tuple[Extents, Extents]:
     return units, np.stack([firsts[units], lasts[units]], axis=1)
 
 
-def _compared(
-    known: Known, units: Sequence[tuple[int, ...]], claimed: Extents, found: Extents, bounds: Sequence[bool]
-) -> Comparison:
+def _mismatches(
+    units: Sequence[tuple[int, ...]], claimed: Extents, found: Extents, bounds: Sequence[bool]
+) -> list[str]:
     """Compare first and last pixels `(U, 2, 2)` by unit and axis (y, x)."""
     mismatches = []
     for unit, said, true in zip(units, claimed, found, strict=True):
@@ -130,7 +139,7 @@ def _compared(
                 mismatches.append(f"unit {unit}, {AXES[axis]}: said {said[axis].tolist()}, found {true[axis].tolist()}")
             elif not nothing and nothing_said and not any(bounds):
                 mismatches.append(f"unit {unit}: said to see nothing, found {true.tolist()}")
-    return Comparison(field_of(known).status, len(units), tuple(mismatches))
+    return mismatches
 
 
 def _numbers_differ(known: Known, axis: int, reach: Reach, units: Extents, found: Extents) -> str:

@@ -71,7 +71,7 @@ def _view(reach: Reach | None, unit: int, units: int, size: int) -> tuple[float,
     """Return the point of an axis that a unit looks at, and its window if there is one that holds at any input size."""
     if reach is None or (reach.widest is None and reach.status is not Status.WHOLE_IMAGE):
         return (unit + 0.5) * size / units - 0.5, None
-    first, last = (int(ends[0]) for ends in (reach.widest or reach.shortest).at(np.array([unit])))
+    first, last = (int(ends[0]) for ends in (reach.widest or reach.shortest[0]).at(np.array([unit])))
     return (first + last) / 2, (first, last) if reach.widest else None
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from experiments.measures.propagation import Known
 from experiments.measures.reach import Reach, Status
 from experiments.measures.trace import Step
@@ -146,7 +148,7 @@ def _padding(reach: Reach) -> int | None:
 
 
 def _shortest(reach: Reach) -> int:
-    sizes = reach.shortest.sizes
+    sizes = np.concatenate([path.sizes for path in reach.shortest])
     return int(sizes[sizes > 0].min()) if (sizes > 0).any() else 0
 
 

@@ -6,6 +6,7 @@ pooling) or are even unevenly spaced. Padding pixels count, as in Araujo, Norris
 Convolutional Neural Networks", Distill 2019: the window of a unit far from every border.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
@@ -19,6 +20,8 @@ _EMPTY_FIRST = 1 << 60
 _EMPTY_LAST = -(1 << 60)
 # A period this long comes from interpolating several times between sizes without common factors.
 _LONGEST_PERIOD = 1 << 14
+# So many paths without another inside come from kernels shifted against each other, in every branch of a network.
+_MOST_PATHS = 16
 
 
 class Status(StrEnum):
@@ -90,14 +93,14 @@ class Window:
         (first, last), (other_first, other_last) = self.over(period), other.over(period)
         return Window(np.minimum(first, other_first), np.maximum(last, other_last), self._shift_over(period))
 
-    def shorter(self, other: "Window") -> "Window":
-        """Return unit by unit the smaller of both windows, but no empty one; as a whole where they drift apart."""
+    def is_inside(self, other: "Window") -> bool:
+        """Tell whether every unit that sees anything in the other sees something here, and nothing beyond that."""
         period = lcm(len(self.first), len(other.first))
         if not self.keeps_pace_with(other) or period > _LONGEST_PERIOD:
-            return self if _typical_size(self) <= _typical_size(other) else other
+            return False
         (first, last), (other_first, other_last) = self.over(period), other.over(period)
-        mine = (last >= first) & ((last - first <= other_last - other_first) | (other_last < other_first))
-        return Window(np.where(mine, first, other_first), np.where(mine, last, other_last), self._shift_over(period))
+        inside = (first <= last) & (first >= other_first) & (last <= other_last)
+        return bool((inside | (other_first > other_last)).all())
 
     def same(self, other: "Window") -> bool:
         """Tell whether both are the same windows."""
@@ -121,15 +124,15 @@ class Reach:
 
     `units` is their number along that axis, or None where no dimension of the tensor runs along it, so that all of
     them see the same. `widest` are the windows over all paths through the network, without borders; None where they
-    depend on the size of the input (`status` says why). `shortest` are those of the shortest path, the one that skips
-    whatever it can. `seen` are the true first and last pixel at this input size, inside the image; without
-    `seen_exactly`, units may see less than that. `aligned` tells whether the windows of all paths have the same centres
-    (Araujo et al. 2019, "Alignment issues").
+    depend on the size of the input (`status` says why). `shortest` are those of the path that widens them least, or of
+    several where it depends on the unit and on what follows which that is. `seen` are the true first and last pixel at
+    this input size, inside the image; without `seen_exactly`, units may see less than that. `aligned` tells whether the
+    windows of all paths have the same centres (Araujo et al. 2019, "Alignment issues").
     """
 
     units: int | None
     widest: Window | None
-    shortest: Window
+    shortest: tuple[Window, ...]
     seen: tuple[IntArray, IntArray]
     status: Status = Status.EXACT
     reason: str | None = None
@@ -141,7 +144,7 @@ class Reach:
         """Return what the pixels of an axis of `size` pixels see: each itself."""
         pixels = np.arange(size)
         window = Window(np.zeros(1, np.int64), np.zeros(1, np.int64), 1)
-        return cls(size, window, window, (pixels, pixels))
+        return cls(size, window, (window,), (pixels, pixels))
 
     def through(self, sampling: Sampling, units: int, op: str) -> "Reach":
         """Return what the `units` outputs of a spatial operator called `op` see."""
@@ -151,12 +154,11 @@ class Reach:
         inside = np.where(reads == HOLE, 0, reads)
         seen = _cover(self.seen[0][inside], self.seen[1][inside], reads)
         widest = self.widest.through(sampling) if self.widest else None
-        shortest = self.shortest.through(sampling)
+        everywhere = np.arange(self.units)
+        shortest = tuple(path.through(sampling) or path.constant(everywhere) for path in self.shortest)
         status, reason = self.status, self.reason
         if self.widest is not None and widest is None:
             status, reason = Status.BOUND, f"{op}: resampled by a ratio too uneven to follow"
-        if shortest is None:
-            shortest = self.shortest.constant(np.arange(self.units))
         return Reach(units, widest, shortest, seen, status, reason, self.aligned, self.seen_exactly)
 
     def at(self, unit: int) -> "Reach":
@@ -166,7 +168,8 @@ class Reach:
         index = np.array([unit % self.units])
         widest = self.widest.constant(index) if self.widest else None
         seen = (self.seen[0][index], self.seen[1][index])
-        return replace(self, units=None, widest=widest, shortest=self.shortest.constant(index), seen=seen)
+        shortest = tuple(path.constant(index) for path in self.shortest)
+        return replace(self, units=None, widest=widest, shortest=shortest, seen=seen)
 
     def mixed(self, status: Status, reason: str) -> "Reach":
         """Return what every unit sees once it has met all others along the axis; their number stays."""
@@ -174,7 +177,7 @@ class Reach:
             return self
         first, last = (self.seen[0].min(), self.seen[1].max())
         seen = (np.full(self.units, first), np.full(self.units, last))
-        shortest = self.shortest.constant(np.arange(self.units))
+        shortest = tuple(path.constant(np.arange(self.units)) for path in self.shortest)
         if self.status is not Status.EXACT:
             status, reason = self.status, self.reason or reason
         elif not self.seen_exactly:
@@ -191,7 +194,7 @@ class Reach:
             return self
         units = self.units if self.units is not None else other.units
         seen = (np.minimum(self.seen[0], other.seen[0]), np.maximum(self.seen[1], other.seen[1]))
-        shortest = self.shortest.shorter(other.shortest)
+        shortest = _shortest_of((*self.shortest, *other.shortest))
         widest = self.widest.united(other.widest) if self.widest and other.widest else None
         status, reason = _worse(self, other)
         if widest is None and status is Status.EXACT:
@@ -213,7 +216,8 @@ class Reach:
         return self is other or (
             (self.status, self.units, self.seen_exactly) == (other.status, other.units, other.seen_exactly)
             and self.sees_as(other)
-            and self.shortest.same(other.shortest)
+            and len(self.shortest) == len(other.shortest)
+            and all(map(Window.same, self.shortest, other.shortest))
             and (self.widest is other.widest or bool(self.widest and other.widest and self.widest.same(other.widest)))
         )
 
@@ -250,6 +254,15 @@ def _cover(first: IntArray, last: IntArray, reads: IntArray) -> tuple[IntArray, 
     """Return the extent of the windows that each output reads: arrays `(outputs, k)` to arrays `(outputs,)`."""
     hole = reads == HOLE
     return np.where(hole, _EMPTY_FIRST, first).min(axis=1), np.where(hole, _EMPTY_LAST, last).max(axis=1)
+
+
+def _shortest_of(paths: Sequence[Window]) -> tuple[Window, ...]:
+    """Return the paths that may turn out to be the shortest: none that has another inside, wherever it leads."""
+    kept: list[Window] = []
+    for path in sorted(paths, key=_typical_size):
+        if not any(other.is_inside(path) for other in kept):
+            kept.append(path)
+    return tuple(kept[:_MOST_PATHS])
 
 
 def _typical_size(window: Window) -> float:
