@@ -22,6 +22,31 @@ LARGEST_SEARCHED = 1024
 
 
 @dataclass(frozen=True)
+class Parameters:
+    """What can be known of any network, also of one that cannot run without numbers.
+
+    Attributes:
+        total: elements of all parameters, shared ones counted once.
+        trainable: elements of those that take gradients.
+        size: bytes of memory.
+    """
+
+    total: int
+    trainable: int
+    size: int
+
+
+def count_parameters(network: nn.Module) -> Parameters:
+    """Count the parameters of `network`, with or without numbers."""
+    parameters = list(network.parameters())
+    return Parameters(
+        total=sum(parameter.numel() for parameter in parameters),
+        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        size=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+    )
+
+
+@dataclass(frozen=True)
 class NetworkMeasures:
     """The measures of a network at one input size.
 
@@ -133,16 +158,16 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: 
     shape = _checked(input_shape)
     trace = trace_of(network, shape, training=training)
     saved = _saved(network, shape)
-    parameters = list(network.parameters())
+    parameters = count_parameters(network)
     steps = [(step.layer, layer_measures(step)) for step in trace.steps]
     last_map = trace.last_map
     if last_map is None:
         raise ValueError("the output of the network does not depend on its input")
     return NetworkMeasures(
         input_shape=shape,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        weight_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        parameters=parameters.total,
+        trainable_parameters=parameters.trainable,
+        weight_bytes=parameters.size,
         macs=trace.macs,
         activations=trace.activations,
         saved_elements=saved.elements if saved else None,
@@ -243,7 +268,8 @@ def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused
     if refused.refusal is Refusal.CHANNELS:
         return f"the network does not take images of {channels} channels ({refused.text})"
     if refused.refusal is Refusal.VALUES:
-        return f"this network cannot be measured without numbers: {refused.text}"
+        known = count_parameters(network).total
+        return f"of its {known:,} parameters nothing more can be known without numbers: {refused.text}"
     return f"the network does not take an input of {channels}x{height}x{width}: {refused.text}"
 
 
