@@ -20,15 +20,21 @@ Extents = npt.NDArray[np.int64]
 
 
 def positive_twin(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Return a copy of `network` in evaluation mode with random positive weights of about 1 / fan-in, in float64."""
-    twin = copy.deepcopy(network).to_empty(device="cpu").double().eval()
+    """Return a copy of `network` in evaluation mode with random positive weights of about 1 / fan-in, in float64.
+
+    Buffers stay as they are, but for those on the meta device: the statistics of batch normalisation become neutral.
+    """
+    twin = copy.deepcopy(network).eval()
+    if any(tensor.is_meta for tensor in (*twin.parameters(), *twin.buffers())):
+        twin = twin.to_empty(device="cpu")
+        for name, buffer in twin.named_buffers():
+            buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
+    twin = twin.double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.uniform_(0.5, 1.5, generator=generator)
             parameter.div_(max(1, parameter[0].numel()))
-        for name, buffer in twin.named_buffers():
-            buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
     return twin
 
 
@@ -40,7 +46,7 @@ def extents(twin: nn.Module, shape: tuple[int, int, int], units: Sequence[tuple[
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.empty(1, *shape, dtype=torch.float64).uniform_(0.5, 1.5, generator=generator).requires_grad_()
-    with SumsForMaxima():
+    with NothingCut():
         out = twin(image)
     out = out.sum((0, 1)) if out.ndim == 4 else out.sum()[None, None]  # noqa: PLR2004 - (N, C, H, W)
     height, width = out.shape
@@ -58,8 +64,8 @@ def _extent(touched: Tensor) -> tuple[int, int]:
     return (int(where[0]), int(where[-1])) if len(where) else (len(touched), -1)
 
 
-class SumsForMaxima(TorchFunctionMode):
-    """Computes sums where a network asks for maxima: of these, one position of a window would take all the gradient."""
+class NothingCut(TorchFunctionMode):
+    """Computes sums for maxima, of which one position would take all the gradient, and rectifies nothing."""
 
     def __torch_function__(
         self,
@@ -69,7 +75,7 @@ class SumsForMaxima(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function returns
         """Call a function of torch, or its substitute."""
-        return _SUMS.get(getattr(func, "__name__", ""), func)(*args, **(kwargs or {}))
+        return _SUBSTITUTES.get(getattr(func, "__name__", ""), func)(*args, **(kwargs or {}))
 
 
 def sum_pool(
@@ -103,8 +109,14 @@ def adaptive_sum_pool(x: Tensor, output_size: int | Sequence[int], return_indice
     return F.adaptive_avg_pool2d(x, output_size)  # type: ignore[arg-type]
 
 
-_SUMS: Mapping[str, Callable[..., Any]] = {
+def unrectified(x: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: ANN401 - as any activation function
+    """(…) → (…): the tensor itself."""
+    return x
+
+
+_SUBSTITUTES: Mapping[str, Callable[..., Any]] = {
     "max_pool2d": sum_pool,
     "adaptive_max_pool2d": adaptive_sum_pool,
     "amax": torch.sum,
+    **dict.fromkeys(("relu", "relu_", "relu6", "hardtanh", "hardswish"), unrectified),
 }

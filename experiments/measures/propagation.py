@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
 from experiments.measures.reach import Reach, Status
@@ -23,6 +25,10 @@ _SHAPE_ONLY = frozenset(
     {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_empty", "new_zeros"}
     | {"new_ones", "new_full", "new_empty_strided"}
 )
+# Steps to find out whether two parts of a tensor overlap; those that networks make take a few.
+_MOST_WORK = 10_000
+# What they put out are units of the same map.
+_PICKING = frozenset({"select", "unbind"})
 # Where the operands of matrix products stand among the arguments; a constant among them is a weight.
 _OPERANDS = {"convolution": (0, 1), "mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
 
@@ -99,10 +105,10 @@ class Propagation:
             return self._known[id(tensor)]
         # A view of what was written to since, or a tensor that was given the memory of another (`y.data = x`).
         sharing = [other for other in self._sharing.get(memory, ()) if self._memory[id(other)] == memory]
-        if not sharing:
-            return None
         alike = [other for other in sharing if _same_layout(other, tensor)]
-        return self._known[id(alike[-1])] if alike else self._part_of(memory)
+        if alike:
+            return self._known[id(alike[-1])]
+        return self._part_of(memory) if any(_overlap(other, tensor) for other in sharing) else None
 
     def follow(
         self,
@@ -128,12 +134,15 @@ class Propagation:
         title = f"{where or 'network'}: {kind_of(name) if func.namespace == 'aten' else f'{func.namespace}::{name}'}"
         last_map = max((known.last_map for known in inputs.values() if known.last_map), key=_depth, default=None)
         sights: list[Sight | None] = [None] * len(outputs)
+        if lost is None and outputs and outputs[0].numel() == 0:
+            lost = f"{title} of an empty tensor"
+            self.lost_maps.add(lost)
         if lost is None and outputs:
             seen = {key: known.sight for key, known in inputs.items() if known.sight}
             call = Call(name, where, args, kwargs, tuple(outputs[0].shape), seen)
             try:
                 sights = _apply(func.namespace, call, outputs)
-                last_map = self._map_before(call, sights[0], depth) or last_map
+                last_map = self._map_before(call, sights[0], depth, last_map)
             except LostError as error:
                 lost = f"{title} {error}".strip()
                 if any(axes_of(sight.dims) for sight in seen.values()):
@@ -166,22 +175,30 @@ class Propagation:
         memory = memory_of(tensor)
         self._overwritten[memory] = op
         for other in self._sharing[memory]:
-            if other is not tensor and self._memory[id(other)] == memory:
-                self._known[id(other)] = known if _same_layout(other, tensor) else self._part_of(memory, known.depth)
+            if other is tensor or self._memory[id(other)] != memory:
+                continue
+            if _same_layout(other, tensor):
+                self._known[id(other)] = known
+            elif _overlap(other, tensor):
+                self._known[id(other)] = self._part_of(memory, known.depth)
 
     def _part_of(self, memory: int, depth: int = 0) -> Known:
-        op = self._overwritten.get(memory, "view")
-        return Known(None, f"{op} into a part of a tensor", depth)
+        lost = f"{self._overwritten.get(memory, 'view')} into a part of a tensor"
+        self.lost_maps.add(lost)
+        return Known(None, lost, depth)
 
     def is_pooled(self, sight: Sight) -> bool:
         """Tell whether average pooling has put a whole map together, so that what is left of it is one unit."""
         return sight.reaches in self._covered
 
-    def _map_before(self, call: Call, sight: Sight | None, depth: int) -> Known | None:
-        """Return the map of units that an operator puts together: the input of global pooling or flattening."""
+    def _map_before(self, call: Call, sight: Sight | None, depth: int, earlier: Known | None) -> Known | None:
+        """Return the map of units that an operator puts together, the input of global pooling or flattening.
+
+        If it does not, that is a map from `earlier` on; none, if single positions are picked from what is left of it.
+        """
         source = call.sight(call.args[0]) or next(iter(call.sights.values()))
         if sight is None:
-            return None
+            return earlier
         before, after = axes_of(source.dims), axes_of(sight.dims)
         if call.op == "addmm":
             source = call.sight(call.args[1]) or source
@@ -191,7 +208,11 @@ class Propagation:
         if covers:
             self._covered.append(sight.reaches)
         elif before <= after or self.is_pooled(source):
+            return earlier
+        elif call.op in _PICKING:
             return None
+        elif earlier and earlier.sight and all(source.reaches[axis] is earlier.sight.reaches[axis] for axis in before):
+            return earlier  # of which the other axis was pooled before
         bounded = any(reach.status is Status.BOUND for reach in sight.reaches)
         origin = next((self._origins.get(key) for key, known in call.sights.items() if known is source), None)
         rearranged = call.op in RULES and RULES[call.op].__module__ == shape.__name__
@@ -212,6 +233,26 @@ def _same_layout(one: Tensor, other: Tensor) -> bool:
     """Tell whether two tensors that share memory are the same numbers in the same order."""
     layouts = [(tensor.shape, tensor.stride(), tensor.storage_offset()) for tensor in (one, other)]
     return layouts[0] == layouts[1]
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors that share memory have numbers in common, or whether that is hard to tell."""
+    low, high = sorted((one, other), key=Tensor.storage_offset)
+    distance = int(high.storage_offset() - low.storage_offset()) * high.element_size()
+    # Addresses to compare, which are never read.
+    memory = as_strided(np.empty(1, np.int8), (distance + 1,), (1,))
+    first, second = (
+        as_strided(
+            start,
+            tuple(map(int, (*tensor.shape, tensor.element_size()))),
+            [*(step * tensor.element_size() for step in tensor.stride()), 1],
+        )
+        for start, tensor in ((memory, low), (memory[distance:], high))
+    )
+    try:
+        return np.shares_memory(first, second, _MOST_WORK)  # type: ignore[arg-type]  # the stub knows -1 and 0
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _written(func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:

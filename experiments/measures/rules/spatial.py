@@ -123,6 +123,8 @@ def interpolated(call: Call) -> Sight:
         half_pixel = exact or not (corners or nearest)
         sampling = Resampled(step, mode, half_pixel, rounded=nearest)
         sight = sight.through(dim, sampling, target, call.title)
+        if step != 1 and (corners or (scales[index] is None and 1 not in step.as_integer_ratio())):
+            sight = sight.noted(axes_of(sight.dims[dim : dim + 1]), call.reason("to a fixed size: at this input size"))
     return sight
 
 

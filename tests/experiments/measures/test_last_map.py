@@ -38,6 +38,7 @@ SEVEN: dict[str, Callable[[Tensor, Pooling], Tensor]] = {
     "two poolings by windows": lambda x, net: net.fc(
         torch.cat([net.pool(net.deep(x)).flatten(1), net.pool(x).flatten(1)], 1)
     ),
+    "one axis after the other": lambda x, net: net.deep(x).mean(3).amax(2),
     "a pooling by windows at the end": lambda x, net: net.pool(net.deep(x)),
     "the same, flattened": lambda x, net: net.pool(net.deep(x)).flatten(1),
 }
@@ -47,6 +48,51 @@ SEVEN: dict[str, Callable[[Tensor, Pooling], Tensor]] = {
 def test_of_several_pooled_maps_the_deepest_counts(name: str) -> None:
     measures = measure(Pooling(SEVEN[name]), (2, 8, 8))
     assert (measures.status, measures.receptive_field) == (Status.EXACT, (7, 7))
+
+
+def test_a_recurrent_network_picks_positions_and_pools_nothing() -> None:
+    # Its steps write to parts of their gates, and see the positions before.
+    class Recurrent(nn.Module):
+        def __init__(self, kind: type[nn.LSTM | nn.GRU]) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 4, 3, stride=2, padding=1)
+            self.rows = kind(4, 4, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows = self.conv(x).amax(2).transpose(1, 2)
+            out: Tensor = self.rows(rows)[0]
+            return out
+
+    for kind in (nn.LSTM, nn.GRU):
+        measures = measure(Recurrent(kind), (2, 8, 20))
+        assert measures.status is Status.BOUND
+        assert measures.receptive_field == (8, 21)
+
+
+def test_a_sequence_that_is_made_of_a_map_is_the_last_map() -> None:
+    class Sequence(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 4, 3, padding=1)
+            self.along = nn.Conv1d(4, 4, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.along(self.conv(x).amax(2)).mean(2)
+            return out
+
+    measures = measure(Sequence(), (2, 8, 20))
+    assert (measures.status, measures.receptive_field) == (Status.WHOLE_IMAGE, (8, 5))
+
+
+def test_a_lost_position_loses_the_network() -> None:
+    def function(x: Tensor, net: Pooling) -> Tensor:
+        row = net.deep(x)[:, :, 0]
+        row[:, :1] += 1
+        return row * 2
+
+    measures = measure(Pooling(function), (2, 8, 8))
+    assert measures.status is Status.UNSUPPORTED
+    assert "into a part of a tensor" in str(measures.reason)
 
 
 def test_a_squeezed_map_is_not_the_last() -> None:

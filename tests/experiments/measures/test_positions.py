@@ -72,6 +72,22 @@ EXACT: dict[str, Callable[[Tensor, Mapping], Tensor]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "noted"),
+    [
+        ({"size": (2 * HEIGHT, 3 * WIDTH)}, False),
+        ({"scale_factor": 1.5}, False),
+        ({"size": (16, 20)}, True),
+        ({"scale_factor": 2, "mode": "bilinear", "align_corners": True}, True),
+    ],
+)
+def test_ratios_that_follow_from_the_input_size_are_noted(arguments: dict[str, object], noted: bool) -> None:
+    measures = measure(Mapping(lambda x, _: F.interpolate(x, **arguments)), (2, HEIGHT, WIDTH))  # type: ignore[arg-type]
+    assert measures.status is Status.EXACT
+    assert (measures.reason is not None) == noted
+    assert not noted or "to a fixed size: at this input size" in str(measures.reason)
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_exact(name: str) -> None:
     comparison = compare_seen(Mapping(EXACT[name]), (2, HEIGHT, WIDTH))
