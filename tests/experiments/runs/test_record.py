@@ -44,7 +44,7 @@ def test_a_run_that_is_killed_in_its_first_step_has_its_measures_as_metrics(whyd
     recorded = dict(zip(journal["key"], journal["value"], strict=True))
     assert recorded["measure/parameters"] == measures["parameters"]
     assert {DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS} <= recorded.keys()
-    assert all(key.startswith("measure/") for key in recorded)
+    assert all(key.startswith(("measure/", "initial/")) for key in recorded)
     assert set(journal["step"]) == {0}
 
     assert sync([f"runs_dir={tmp_path / 'runs'}"]) == 0

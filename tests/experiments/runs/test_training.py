@@ -62,6 +62,7 @@ def fit(
     folder: Path, memory: Memory, *overrides: str, at: int | None = None, what: Callable[[], None] = lambda: None
 ) -> tuple[Outcome, Assembly]:
     """Train in `folder`; `what` happens within the step number `at`, counted over all epochs from 0."""
+    folder.mkdir(exist_ok=True)
     assembly = build(*overrides)
     step = assembly.module.training_step
 

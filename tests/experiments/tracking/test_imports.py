@@ -6,7 +6,7 @@ import sys
 SCRIPT = """
 import sys
 import experiments.sync, experiments.ui
-from experiments.tracking import card, journal, leftovers, lookup, options, status, tracker
+from experiments.tracking import card, journal, leftovers, lookup, options, tracker
 heavy = {"mlflow", "torch", "pytorch_lightning", "pandas", "numpy", "hydra", "sqlalchemy", "requests"}
 print(sorted(heavy & set(sys.modules)))
 """
