@@ -30,7 +30,8 @@ _MOST_WORK = 10_000
 # What they put out are units of the same map.
 _PICKING = frozenset({"select", "unbind"})
 # Where the operands of matrix products stand among the arguments; a constant among them is a weight.
-_OPERANDS = {"convolution": (0, 1), "mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
+_OPERANDS = {"convolution": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
+_OPERANDS |= dict.fromkeys(("mm", "bmm", "mv", "dot"), (0, 1))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from experiments.measures.multiplications import macs_of
 from experiments.measures.propagation import Known, Origin, Propagation, memory_of
 from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import Sight, axes_of
@@ -155,10 +155,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise NotImplementedError(f"{op} cannot be run with Meta tensors")
         out = SHAPES.get(op, func)(*run_args, **run_kwargs)
         self.at = (where, "", ())
+        product = macs_of(func, run_args, run_kwargs, out)
         macs = activations = 0
-        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+        if product is not None:
             images = self._image.shape[0]
-            macs = formula(*run_args, **run_kwargs, out_val=out) // (2 * images)
+            macs = product // images
             activations = out.numel() // images if isinstance(out, Tensor) else 0
             self.macs += macs
             self.activations += activations

@@ -21,6 +21,17 @@ def multiplied_and_added(call: Call) -> Sight:
     return product if added is None else joined([product, added], call.op)
 
 
+@rule("mv", "dot")
+def multiplied_by_a_vector(call: Call) -> Sight:
+    """(n, k) × (k) → (n), or (k) × (k) → (): every output meets all k."""
+    parts = []
+    for tensor in call.args[:2]:
+        if (sight := call.sight(tensor)) is not None:
+            met = _contracted(call, sight, [len(sight.dims) - 1])
+            parts.append(met.with_dims(met.dims[:-1] or _plain_dims(call.shape)))
+    return joined(parts, call.title)
+
+
 def _product(call: Call, left: object, right: object) -> Sight:
     rows, columns = call.sight(left), call.sight(right)
     plain_shape = _plain_dims(call.shape)
