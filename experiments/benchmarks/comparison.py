@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -43,7 +43,7 @@ def compare_seen(network: nn.Module, shape: tuple[int, int, int], most_units: in
     known = output_of(network, shape)
     if known.sight is None:
         return Comparison(Status.UNSUPPORTED, 0, ())
-    sight = known.sight.as_map()
+    sight = known.sight
     chosen = list(np.ndindex(*_map_of(sight)))
     if len(chosen) > most_units:
         drawn = np.random.default_rng(0).choice(len(chosen), most_units, replace=False)
@@ -103,7 +103,8 @@ def output_of(network: nn.Module, shape: tuple[int, int, int]) -> Known:
     trace.run()
     if trace.output is None:
         raise ValueError("the output of the network does not depend on its input")
-    return trace.output
+    sight = trace.output.sight
+    return trace.output if sight is None else replace(trace.output, sight=sight.as_map())
 
 
 def _map_of(sight: Sight) -> tuple[int, int]:
