@@ -129,7 +129,7 @@ def _gated_dilated(net: Any, x: Tensor) -> Any:  # noqa: ANN401 - a network of a
 
 
 def _pooled_pyramid(net: Any, x: Tensor) -> Any:  # noqa: ANN401 - a network of any parts
-    sizes = [(side, side) for side in (2, 4, 8)]
+    sizes = [(side, side) for side in (2, 3, 5)]
     pooled = [F.interpolate(net.a(F.adaptive_avg_pool2d(x, size)), size=x.shape[-2:]) for size in sizes]
     return net.out(torch.cat([x, *pooled], 1))
 
