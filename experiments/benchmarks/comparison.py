@@ -16,8 +16,9 @@ from experiments.measures.reach import Reach, Status
 from experiments.measures.sight import AXES, Sight, axes_of
 from experiments.measures.trace import Trace
 
-# Pixels of an image beyond the largest window, so that no map on the way ends near the units that are compared.
-MARGIN = 240
+# Pixels of an image beyond the largest window, and strides more of them, so that no map on the way ends near the units
+# that are compared; a map of a small stride, which is larger than its image, gets a smaller one.
+MARGIN, MARGIN_STRIDES = 64, 16
 # Of that image's sides, for networks that halve them several times and join what they double again.
 DIVISOR = 32
 # Of periods longer than this not all units are compared.
@@ -69,7 +70,9 @@ def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparis
     sight = known.sight
     if sight is None or any(reach.widest is None or reach.units is None for reach in sight.reaches):
         return Comparison(field_of(known).status, 0, ())
-    side = MARGIN + max(int(reach.widest.sizes.max()) for reach in sight.reaches if reach.widest)
+    widest = [reach.widest for reach in sight.reaches if reach.widest]
+    stride = max(abs(window.shift) / len(window.first) for window in widest)
+    side = MARGIN + int(MARGIN_STRIDES * stride) + max(int(window.sizes.max()) for window in widest)
     side += -side % DIVISOR
     known = output_of(network, (shape[0], side, side))
     if known.sight is None or any(reach.widest is None or reach.units is None for reach in known.sight.reaches):

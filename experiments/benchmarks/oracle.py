@@ -7,6 +7,8 @@ the gradient is non-zero exactly where a pixel can reach the unit.
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -95,12 +97,12 @@ def sum_pool(
         for value in (kernel_size, stride or kernel_size, padding, dilation)
     )
     x = F.pad(x, (px, kx * dx + sx, py, ky * dy + sy))
-    pieces = [
+    pieces = (
         x[..., i * dy : i * dy + (height - 1) * sy + 1 : sy, j * dx : j * dx + (width - 1) * sx + 1 : sx]
         for i in range(ky)
         for j in range(kx)
-    ]
-    return torch.stack(pieces).sum(0)
+    )
+    return reduce(add, pieces)
 
 
 def adaptive_sum_pool(x: Tensor, output_size: int | Sequence[int], return_indices: bool = False) -> Tensor:
