@@ -56,8 +56,9 @@ class NetworkMeasures:
         trainable_parameters: elements of those that take gradients.
         weight_bytes: memory of the parameters.
         macs: multiply-accumulates of convolutions and matrix products of one image's forward pass, as
-            `torch.utils.flop_counter` counts them (two operations each); biases, normalisation, activation functions
-            and pooling are not counted.
+            `torch.utils.flop_counter` counts them (two operations each), and of products with vectors, bilinear forms
+            and deformable convolution, which it leaves out; biases, normalisation, activation functions and pooling
+            are not counted.
         activations: elements that these put out (Radosavovic et al., "Designing Network Design Spaces", 2020,
             section 4, who count convolutions alone).
         saved_elements: numbers that autograd keeps of one image until the backward pass; None where the network does

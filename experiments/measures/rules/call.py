@@ -72,6 +72,8 @@ _KINDS = {
     "convolution": "conv",
     "addmm": "linear",
     "mm": "matmul",
+    "mv": "matmul",
+    "dot": "matmul",
     "bmm": "matmul",
     "baddbmm": "matmul",
     "max_pool2d_with_indices": "max_pool2d",
