@@ -106,7 +106,8 @@ def _save_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 VARIANTS = {
     "plain": (),
     "averaged": ("ema_decay=0.8",),
-    "validated every second epoch": ("trainer.check_val_every_n_epoch=2",),
+    # The third epoch, after which it ends, is not validated.
+    "validated every second epoch": ("trainer.check_val_every_n_epoch=2", "trainer.max_epochs=3"),
     "limited": ("trainer.limit_train_batches=3",),
 }
 
@@ -145,6 +146,8 @@ def test_an_interrupted_training_ends_as_one_that_is_not(
     options = (*VARIANTS[variant], f"checkpoint_minutes={minutes}")
     if variant == "limited":
         at = at * 3 // 4
+    if variant == "validated every second epoch":
+        at = min(at, 3 * STEPS - 1)
     memory = Memory()
     with pytest.raises((RunKilled, Crash)):
         fit(tmp_path, memory, *options, at=at, what=what)
@@ -167,8 +170,22 @@ def test_every_epoch_is_validated(uninterrupted: Callable[[str], tuple[Path, Mem
         _, memory, _ = uninterrupted(variant)
         assert [step for name, step in memory.points if name == "val/top1_error"] == [4, 8, 12, 16]
     _, memory, outcome = uninterrupted("validated every second epoch")
-    assert [step for name, step in memory.points if name == "val/top1_error"] == [8, 16]
-    assert outcome.metrics["best/epoch"] in (1, 3)
+    assert [step for name, step in memory.points if name == "val/top1_error"] == [8]
+    assert outcome.metrics["best/epoch"] == 1
+
+
+def test_a_crash_within_a_validation_repeats_it(
+    tmp_path: Path, uninterrupted: Callable[[str], tuple[Path, Memory, Outcome]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, expected, _ = uninterrupted("plain")
+    memory, options = Memory(), (f"checkpoint_minutes={EVERY_STEP}",)
+    with monkeypatch.context() as patched:
+        patched.setattr("lightning_modules.classification.ClassificationModule.validation_step", lambda *_: crash())
+        with pytest.raises(Crash):
+            fit(tmp_path, memory, *options)
+    fit(tmp_path, memory, *options)
+    assert timeless(memory.points) == timeless(expected.points)
+    assert_equal_bits(checkpoint(tmp_path)["state_dict"], checkpoint(whole)["state_dict"])
 
 
 def test_a_run_that_ends_before_its_first_validation_tests_its_last_weights(tmp_path: Path) -> None:
