@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, TypedDict
 
-WATCH_SECONDS = 0.5
+WATCH_SECONDS = 0.2
 
 
 class Order(TypedDict):

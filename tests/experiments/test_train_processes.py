@@ -19,7 +19,7 @@ from tests.experiments.recorded import history, recorded, result, run_dirs, unti
 
 DDP = ("trainer.strategy=ddp", "trainer.accelerator=cpu")
 TWO = (*DDP, "trainer.devices=2")
-LONG = ("model=conv5x5", "datamodule.image_size=8", "model.network.widths=[16,16]", "trainer.max_epochs=12")
+LONG = ("model=conv5x5", "datamodule.image_size=8", "model.network.widths=[16,16]", "trainer.max_epochs=60")
 # Without batch norm, whose statistics are of each process's own share.
 OWN = """
 import os
