@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from experiments.measures.weightless import mode_set
+
 Norms = npt.NDArray[np.float64]
 _WRAPPED = "parametrizations."
 
@@ -170,7 +172,11 @@ def initial_gradient_flow(
         for name, parameter in network.named_parameters()
     }
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    with _training_mode(network), _random_stream(images.device, seed), _calls(network) as calls, torch.enable_grad():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mode_set(network, training=True))
+        stack.enter_context(_random_stream(images.device, seed))
+        calls = stack.enter_context(_calls(network))
+        stack.enter_context(torch.enable_grad())
         value = loss(functional_call(network, {**leaves, **buffers}, (images,)))
     layers = weighted_layers(network, calls)
     leaf_of = {id(parameter): leaves[name] for name, parameter in network.named_parameters()}
@@ -193,18 +199,6 @@ def _joint(norms: Sequence[float]) -> float:
     if not norms:
         return math.nan
     return math.hypot(*norms) if all(map(math.isfinite, norms)) else math.inf
-
-
-@contextlib.contextmanager
-def _training_mode(network: nn.Module) -> Iterator[None]:
-    before = [(module, module.training) for module in network.modules()]
-    try:
-        for module, _ in before:
-            module.training = True
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
 
 
 @contextlib.contextmanager
