@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     from experiments.studies.report import write_report  # noqa: PLC0415
     from experiments.studies.table import print_comparison  # noqa: PLC0415
 
-    for first in planned[: len(study.arms)]:
+    for first in planned[: len(study.arm_names)]:
         check_place(first.cfg)
         assemble(first.cfg)  # what cannot be built is said before anything runs
     on_terminal = sys.stderr.isatty()
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         study.metric,
         lambda line: print(line, file=sys.stderr, flush=True),
     )
-    comparison = compare(list(study.arms), study.baseline, study.metric, replicates)
+    comparison = compare(study.arm_names, study.baseline, study.metric, replicates)
     runs_dir = Path(planned[0].cfg.runs_dir)
     report = write_report(runs_dir / STUDY, STUDY, study, comparison, ["whydeep", "demo", *map(masked, argv)])
 

@@ -18,6 +18,7 @@ from experiments.runs.build import Assembly, assemble, build_trainer
 from experiments.runs.callbacks import RunFailed, RunKilled
 from experiments.runs.endings import SAID, Endings, ending_of, raised_by
 from experiments.runs.identity import Identity, identify
+from experiments.runs.label import Label
 from experiments.runs.launch import launch
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
@@ -34,10 +35,13 @@ from experiments.tracking.tracker import RunTracker, open_run, written_by
 __all__ = ["RunFailed", "RunKilled", "RunResult", "execute"]
 
 LOG_FILE = "log.txt"
+UNLABELLED = Label()
 LOGGED = ("experiments", "datamodules", "lightning_modules", "pytorch_lightning", "py.warnings")
 
 
-def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = ()) -> RunResult:
+def execute(
+    cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = (), label: Label = UNLABELLED
+) -> RunResult:
     """Run what `cfg` describes, or return the result of the finished run of the same identity.
 
     An interrupted run of the same identity is continued (`resume: auto`), under the same run id.
@@ -46,6 +50,7 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
         cfg: composed by `configuration.compose`.
         progress: show epochs and errors while training.
         command: the command line, for the provenance.
+        label: the run's name and tags in the tracking store.
 
     Raises:
         UserError: what is asked cannot be; nothing was recorded.
@@ -55,10 +60,10 @@ def execute(cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = 
     """
     check_place(cfg)
     with processes.left_as_found():
-        return _execute(cfg, progress=progress, command=command)
+        return _execute(cfg, progress=progress, command=command, label=label)
 
 
-def _execute(cfg: DictConfig, *, progress: bool, command: Sequence[str]) -> RunResult:
+def _execute(cfg: DictConfig, *, progress: bool, command: Sequence[str], label: Label) -> RunResult:
     assembly = assemble(cfg)
     identity = identity_of(assembly)
     run_dir, session = _agree(assembly, identity)
@@ -67,8 +72,8 @@ def _execute(cfg: DictConfig, *, progress: bool, command: Sequence[str]) -> RunR
         return finished.again()
     endings = Endings(run_dir, session)
     if processes.must_launch(cfg):
-        return _launch(run_dir, assembly, identity, endings, progress=progress, command=command)
-    return run_here(run_dir, assembly, identity, progress=progress, command=command, endings=endings)
+        return _launch(run_dir, assembly, identity, endings, progress=progress, command=command, label=label)
+    return run_here(run_dir, assembly, identity, progress=progress, command=command, endings=endings, label=label)
 
 
 def identity_of(assembly: Assembly) -> Identity:
@@ -85,6 +90,7 @@ def run_here(
     progress: bool,
     command: Sequence[str],
     endings: Endings,
+    label: Label = UNLABELLED,
 ) -> RunResult:
     """Train and record in this process, as one of the run's processes; only the first records.
 
@@ -97,7 +103,7 @@ def run_here(
     name, options = run_dir.name, tracking_options(assembly.cfg)
     # Whoever died without a word is marked so, and what it could not send goes along.
     dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
-    tracker = open_run(run_dir, options, name=name, tags={}, leftovers=dead)
+    tracker = open_run(run_dir, options, name=label.name or name, tags=label.tags, leftovers=dead)
     endings.forget_others()
     with _log_file(run_dir / LOG_FILE):
         try:
@@ -143,6 +149,7 @@ def _launch(
     *,
     progress: bool,
     command: Sequence[str],
+    label: Label,
 ) -> RunResult:
     """Run in processes of their own; the record says in the end why the first of them ended."""
     if (who := holder(run_dir)) is not None:
@@ -154,6 +161,8 @@ def _launch(
         session=endings.session,
         command=list(command) or sys.argv,
         progress=progress,
+        name=label.name,
+        tags=dict(label.tags),
     )
     try:
         ending = launch(processes.process_count(cfg), endings, order)

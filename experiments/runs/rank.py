@@ -19,6 +19,8 @@ class Order(TypedDict):
     session: str
     command: list[str]
     progress: bool
+    name: str | None
+    tags: dict[str, str]
 
 
 def main(order: Order) -> int:
@@ -33,6 +35,7 @@ def main(order: Order) -> int:
     from experiments.runs.chatter import quiet  # noqa: PLC0415
     from experiments.runs.endings import Endings, ending_of  # noqa: PLC0415
     from experiments.runs.execute import identity_of, run_here  # noqa: PLC0415
+    from experiments.runs.label import Label  # noqa: PLC0415
 
     quiet()
     run_dir, cfg = Path(order["run_dir"]), OmegaConf.create(order["config"])
@@ -46,6 +49,7 @@ def main(order: Order) -> int:
             progress=order["progress"],
             command=order["command"],
             endings=endings,
+            label=Label(order["name"], order["tags"]),
         )
     except RunKilled as killed:
         return 128 + killed.signal_number

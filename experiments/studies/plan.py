@@ -38,7 +38,7 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     Raises:
         UserError: an override that cannot be, one that the arms decide, or two arms that are the same.
     """
-    decided = {override_key(override): name for name, arm in study.arms.items() for override in arm.overrides}
+    decided = {override_key(override): cell.name for cell in study.cells for override in cell.overrides}
     given = [override_key(override) for override in overrides]
     for key, override in zip(given, overrides, strict=True):
         if key in decided:
@@ -50,10 +50,10 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     common = [override for override in study.overrides if override_key(override) not in given]
     runs = []
     for seed in study.seeds:
-        for name, arm in study.arms.items():
-            chosen = (*common, *overrides, *arm.overrides, f"seed={seed}")
-            runs.append(PlannedRun(name, seed, chosen, compose(chosen)))
-    first = runs[: len(study.arms)]
+        for cell in study.cells:
+            chosen = (*common, *overrides, *cell.overrides, f"seed={seed}")
+            runs.append(PlannedRun(cell.name, seed, chosen, compose(chosen)))
+    first = runs[: len(study.cells)]
     _refuse_twins(first)
     if not {"optimizer", "optimizer.lr"} & {*decided, *given, *map(override_key, common)}:
         _refuse_unsaid_rates(first)

@@ -11,6 +11,7 @@ import pytest
 
 from experiments.runs import launch, processes
 from experiments.runs.endings import Ending, Endings
+from experiments.runs.rank import Order
 
 ENDING = """
 import os, signal, sys, time
@@ -18,9 +19,21 @@ rank = int(os.environ["RANK"])
 from pathlib import Path
 sys.path.insert(0, {house!r})
 from experiments.runs.endings import Ending, Endings
+from experiments.runs.rank import Order
 endings = Endings(Path({folder!r}), "s")
 {program}
 """
+
+
+ORDER: Order = {
+    "run_dir": "",
+    "config": {},
+    "session": "s",
+    "command": [],
+    "progress": False,
+    "name": None,
+    "tags": {},
+}
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> Ending | None:
@@ -36,9 +49,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> End
     monkeypatch.setattr("experiments.runs.launch.subprocess.Popen", start)
     monkeypatch.setattr(launch, "FAILED_SECONDS", 1.0)
     monkeypatch.setattr(launch, "TOLD_SECONDS", 1.0)
-    return launch.launch(
-        2, Endings(folder, "s"), {"run_dir": "", "config": {}, "session": "s", "command": [], "progress": False}
-    )
+    return launch.launch(2, Endings(folder, "s"), ORDER)
 
 
 def test_two_that_end_well_leave_no_ending(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_seeds_may_be_listed(tmp_path: Path) -> None:
         ({"question": None}, "study.question: missing"),
         (
             {"qestion": "Which?"},
-            "study.qestion: unknown key; did you mean 'question'? allowed: arms, metric, overrides, ",
+            "study.qestion: unknown key; did you mean 'question'? allowed: arms, budget, claim, ",
         ),
         ({"seeds": "0"}, "study.seeds=0: must be a number from 1, or a list of different seeds from 0 to 4294967295"),
         ({"seeds": "[1, 1]"}, "study.seeds=[1, 1]: must be a number from 1"),
