@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
-from experiments.runs import processes, record
+from experiments.runs import attempts, processes, record
 from experiments.runs.build import Assembly, assemble, build_trainer
 from experiments.runs.callbacks import RunFailed, RunKilled
 from experiments.runs.endings import SAID, Endings, ending_of, raised_by
@@ -223,17 +223,9 @@ def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> Ru
 
 def _directory(assembly: Assembly, identity: Identity) -> Path:
     """Return the directory of the run: that of a finished or interrupted one of the same identity, or a new one."""
-    cfg, options = assembly.cfg, assembly.options
-    parts = [cfg.choices.get(group) or "own" for group in ("model", "datamodule", "augmentation")]
-    stem = f"{'-'.join(map(str, parts))}-seed{options.seed}-{identity.digest[:10]}"
-    attempts = [Path(options.runs_dir) / stem]
-    while (following := Path(options.runs_dir) / f"{stem}-{len(attempts) + 1}").exists():
-        attempts.append(following)
-    latest = attempts[-1]
-    result = RunResult.read(latest)
-    done = result is not None and result.status == "FINISHED"
-    begin_anew = options.rerun if done else options.resume == "never"
-    return following if begin_anew and latest.exists() else latest
+    options = assembly.options
+    name = attempts.stem(assembly.cfg.choices, options.seed, identity.digest)
+    return attempts.directory(Path(options.runs_dir), name, rerun=options.rerun, resume=options.resume == "auto")
 
 
 def _result(

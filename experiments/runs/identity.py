@@ -44,14 +44,20 @@ def identify(cfg: DictConfig, data_digest: str, *, shares: int = 1) -> Identity:
 
     `shares` is the number of processes where it decides the result (`processes.shares`), else 1.
     """
-    configuration = ingredients(cfg)
-    if shares > 1:
-        configuration["shares"] = shares
-    return Identity(
-        configuration=_digest(configuration),
-        code=_digest({name: _file_digest(path) for name, path in code_files(cfg).items()}),
-        data=data_digest,
-    )
+    return Identity(_digest(_configuration(cfg, shares)), _code_digest(cfg), data_digest)
+
+
+def identities(cfg: DictConfig, seeds: Iterable[int], data_digest: str, *, shares: int = 1) -> dict[int, Identity]:
+    """Return the identity under each seed of a configuration in which nothing but `seed` depends on it.
+
+    Code and configuration are looked at once, so that thousands of seeds take hardly longer than one.
+    """
+    configuration, code = _configuration(cfg, shares), _code_digest(cfg)
+    return {seed: Identity(_digest({**configuration, "seed": seed}), code, data_digest) for seed in seeds}
+
+
+def _configuration(cfg: DictConfig, shares: int) -> dict[str, object]:
+    return {**ingredients(cfg), **({"shares": shares} if shares > 1 else {})}
 
 
 def ingredients(cfg: DictConfig) -> dict[str, object]:
@@ -72,6 +78,10 @@ def ingredients(cfg: DictConfig) -> dict[str, object]:
         if isinstance(node, dict):
             node.pop(last, None)
     return {str(key): value for key, value in content.items()}
+
+
+def _code_digest(cfg: DictConfig) -> str:
+    return _digest({name: _file_digest(path) for name, path in code_files(cfg).items()})
 
 
 def code_files(cfg: DictConfig) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.runs import identity as identity_room
 from experiments.runs.configuration import compose
-from experiments.runs.identity import code_files, identify
+from experiments.runs.identity import code_files, identities, identify
 
 DATA = "d" * 64
 
@@ -99,3 +99,9 @@ def test_a_changed_network_file_changes_the_runs_that_use_it(tmp_path: Path, mon
     house_with(tmp_path, "class Net: pass\n")
     assert identify(using, DATA).code != before[0]
     assert identify(not_using, DATA).code == before[1]
+
+
+def test_many_seeds_at_once_have_the_identities_that_they_have_one_by_one() -> None:
+    at_once = identities(compose(["seed=5"]), [0, 7], DATA, shares=2)
+    assert at_once == {seed: identify(compose([f"seed={seed}"]), DATA, shares=2) for seed in (0, 7)}
+    assert at_once[0] != at_once[7]
