@@ -6,9 +6,10 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -47,13 +48,27 @@ def identify(cfg: DictConfig, data_digest: str, *, shares: int = 1) -> Identity:
     return Identity(_digest(_configuration(cfg, shares)), _code_digest(cfg), data_digest)
 
 
-def identities(cfg: DictConfig, seeds: Iterable[int], data_digest: str, *, shares: int = 1) -> dict[int, Identity]:
-    """Return the identity under each seed of a configuration in which nothing but `seed` depends on it.
+def identities(
+    cfg: DictConfig, seeds: Iterable[int], data_digest: str, *, keys: Sequence[str] = ("seed",), shares: int = 1
+) -> dict[int, Identity]:
+    """Return the identity under each seed of a configuration that holds its seed at `keys` and nowhere else.
 
     Code and configuration are looked at once, so that thousands of seeds take hardly longer than one.
     """
     configuration, code = _configuration(cfg, shares), _code_digest(cfg)
-    return {seed: Identity(_digest({**configuration, "seed": seed}), code, data_digest) for seed in seeds}
+    nodes: list[tuple[dict[str, object], str]] = []
+    for key in keys:
+        *parents, last = key.split(".")
+        node: Any = configuration
+        for parent in parents:
+            node = node[parent]
+        nodes.append((node, last))
+    found = {}
+    for seed in seeds:
+        for node, last in nodes:
+            node[last] = seed
+        found[seed] = Identity(_digest(configuration), code, data_digest)
+    return found
 
 
 def _configuration(cfg: DictConfig, shares: int) -> dict[str, object]:

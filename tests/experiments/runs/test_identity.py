@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.runs import identity as identity_room
 from experiments.runs.configuration import compose
-from experiments.runs.identity import code_files, identities, identify
+from experiments.runs.identity import code_files, identify, identities
 
 DATA = "d" * 64
 
@@ -102,6 +102,6 @@ def test_a_changed_network_file_changes_the_runs_that_use_it(tmp_path: Path, mon
 
 
 def test_many_seeds_at_once_have_the_identities_that_they_have_one_by_one() -> None:
-    at_once = identities(compose(["seed=5"]), [0, 7], DATA, shares=2)
+    at_once = identities(compose(["seed=5"]), [0, 7], DATA, keys=["seed", "datamodule.seed"], shares=2)
     assert at_once == {seed: identify(compose([f"seed={seed}"]), DATA, shares=2) for seed in (0, 7)}
     assert at_once[0] != at_once[7]
