@@ -138,7 +138,7 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
     table = {"class_names": spec.class_names, "top1_error": per_class, "confusion": outcome.confusion.tolist()}
     (run_dir / "test_classes.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
     tracker.artifact(run_dir / "test_classes.json")
-    own = {name: outcome.metrics[name] for name in outcome.metrics if name.startswith(("time/", "best/"))}
+    own = {name: outcome.metrics[name] for name in outcome.metrics if name.startswith(("time/", "best/", "spent/"))}
     if spec.num_classes <= FEW_CLASSES:
         own |= {f"test_class/{name}_top1_error": error for name, error in per_class.items() if error is not None}
     tracker.metrics(own, step=0)

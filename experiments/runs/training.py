@@ -93,6 +93,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
         stack.enter_context(stop.watching())
         trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
         checkpoints.settle(trainer)
+        spent = trainer.current_epoch, trainer.global_step
         train_seconds = times.train_seconds
         began = time.perf_counter()
         # Not by the trainer: the averaging of weights would put those back that it averages.
@@ -102,6 +103,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
         stop.stop_if_asked()
     metrics = dict(assembly.module.last_errors)
     metrics["time/train_seconds"] = train_seconds
+    metrics["spent/epochs"], metrics["spent/steps"] = float(spent[0]), float(spent[1])
     metrics["time/test_seconds"] = time.perf_counter() - began
     if checkpoints.best_epoch is not None and checkpoints.best_error is not None:
         metrics["best/epoch"] = float(checkpoints.best_epoch)

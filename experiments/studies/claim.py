@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+PER_LAYER = ("measure/parameters", "measure/macs", "measure/activations")
+
 Kind = Literal["lower", "higher", "not_worse", "equivalent", "equal"]
 
 
@@ -32,7 +34,7 @@ class Claim(BaseModel):
         contrast: of arms: `two_conv3x3 - conv5x5`, `0.5*a + 0.5*b - c`, or a ratio of two, `two_conv3x3 / conv5x5`.
         on: what is compared: a metric such as `test/top1_error`, or a measure such as `measure/parameters`; `None` for
             the study's metric.
-        layers: for `measure/parameters`, `measure/weights` and `measure/macs`: a pattern; only layers whose name
+        layers: for `measure/parameters`, `measure/macs` and `measure/activations`: a pattern; only layers whose name
             matches it are summed (`stages.*`).
         kind: `is` in the file. `lower` and `higher`: by more than `margin`. `not_worse`: by less than `margin`.
             `equivalent`: within ± `margin`. `equal`: exactly `to`, for measures, which have no spread.
@@ -78,6 +80,6 @@ class Claim(BaseModel):
             raise ValueError("is: equal is exact and takes no margin; is: equivalent takes one")
         if self.kind != "equal" and self.to is not None:
             raise ValueError(f"is: {self.kind} takes no 'to'; is: equal does")
-        if self.layers is not None and not (self.on or "").startswith("measure/"):
-            raise ValueError("layers: goes with a measure, such as on: measure/parameters")
+        if self.layers is not None and self.on not in PER_LAYER:
+            raise ValueError(f"layers: goes with on: {', '.join(PER_LAYER)}")
         return self

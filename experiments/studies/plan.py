@@ -1,7 +1,8 @@
 """From a study to its runs: one configuration for each arm and seed, all checked before the first one starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -9,18 +10,71 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
+from experiments.studies.budget import Allotted, Share, allot
+from experiments.studies.factors import Cell
 from experiments.studies.study import Study, override_key
 from experiments.tracking.credentials import masked
+
+# Up to here each seed is composed by itself; beyond, a second one shows where the seed stands.
+FEW_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """An arm as it will be run.
+
+    Attributes:
+        cell: its name and levels.
+        overrides: of the arm, the study and the command line, all but the seed.
+        share: what the budget rule added to them.
+        cfg: composed for the first seed.
+        seed_keys: where the configuration holds the seed; empty where another seed changes something else too.
+    """
+
+    cell: Cell
+    overrides: tuple[str, ...]
+    share: Share
+    cfg: DictConfig
+    seed_keys: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.cell.name
+
+    def configuration(self, seed: int) -> DictConfig:
+        """Return the arm's configuration under `seed`."""
+        if seed == self.cfg.seed:
+            return self.cfg
+        if not self.seed_keys:
+            return compose([*self.overrides, f"seed={seed}"])
+        cfg = self.cfg.copy()
+        for key in self.seed_keys:
+            OmegaConf.update(cfg, key, seed)
+        return cfg
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One replicate to be executed; `overrides` alone, given to `whydeep train`, make the same run."""
+    """One replicate to be executed."""
 
-    arm: str
+    planned: PlannedArm
     seed: int
-    overrides: tuple[str, ...]
-    cfg: DictConfig
+
+    @property
+    def arm(self) -> str:
+        """The arm's name."""
+        return self.planned.name
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What, given to `whydeep train`, makes the same run."""
+        return (*self.planned.overrides, f"seed={self.seed}")
+
+    @property
+    def cfg(self) -> DictConfig:
+        """The run's configuration."""
+        return self.planned.configuration(self.seed)
 
     @property
     def command(self) -> list[str]:
@@ -29,14 +83,25 @@ class PlannedRun:
 
 
 def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
-    """Compose the runs of `study`, seed by seed, so that what is stopped early holds whole pairs.
+    """Return the runs of `study`, seed by seed, so that what is stopped early holds whole pairs.
+
+    Raises:
+        UserError: as `plan_arms`.
+    """
+    arms = plan_arms(study, overrides)
+    return [PlannedRun(arm, seed) for seed in study.seeds for arm in arms]
+
+
+def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
+    """Compose the arms of `study`.
 
     Args:
         study: what is asked.
         overrides: for all arms; they replace those of the study.
 
     Raises:
-        UserError: an override that cannot be, one that the arms decide, or two arms that are the same.
+        UserError: an override that cannot be, one that the arms decide, two arms that are the same, or a budget that
+            cannot be held.
     """
     decided = {override_key(override): cell.name for cell in study.cells for override in cell.overrides}
     given = [override_key(override) for override in overrides]
@@ -48,16 +113,42 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
         if key == "seed":
             raise UserError(f"{override}: a study sets the seed of each run; give seeds=N or seeds=[{override[5:]}]")
     common = [override for override in study.overrides if override_key(override) not in given]
-    runs = []
-    for seed in study.seeds:
-        for cell in study.cells:
-            chosen = (*common, *overrides, *cell.overrides, f"seed={seed}")
-            runs.append(PlannedRun(cell.name, seed, chosen, compose(chosen)))
-    first = runs[: len(study.cells)]
-    _refuse_twins(first)
+    first = study.seeds[0]
+    chosen = {cell.name: (*common, *overrides, *cell.overrides) for cell in study.cells}
+    composed = {name: compose([*each, f"seed={first}"]) for name, each in chosen.items()}
+    _refuse_twins(composed)
     if not {"optimizer", "optimizer.lr"} & {*decided, *given, *map(override_key, common)}:
-        _refuse_unsaid_rates(first)
-    return runs
+        _refuse_unsaid_rates(composed)
+    shares = allot(study.budget, {name: Allotted(composed[name], chosen[name]) for name in chosen}, study.baseline)
+    arms = []
+    for cell in study.cells:
+        share = shares[cell.name]
+        replaced = {override_key(override) for override in share.overrides}
+        kept = (override for override in chosen[cell.name] if override_key(override) not in replaced)
+        every = (*kept, *share.overrides)
+        cfg = compose([*every, f"seed={first}"]) if share.overrides else composed[cell.name]
+        keys = () if len(study.seeds) <= FEW_SEEDS else _seed_keys(cfg, compose([*every, f"seed={study.seeds[1]}"]))
+        arms.append(PlannedArm(cell, every, share, cfg, keys))
+    return arms
+
+
+def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
+    """Return where two configurations differ, if it is in their seeds alone; else nothing."""
+    first, second = _leaves(OmegaConf.to_container(one)), _leaves(OmegaConf.to_container(other))
+    if first.keys() != second.keys():
+        return ()
+    keys = tuple(key for key in first if first[key] != second[key])
+    fits = all((first[key], second[key]) == (one.seed, other.seed) for key in keys)
+    return keys if fits else ()
+
+
+def _leaves(node: Any, prefix: str = "") -> dict[str, object]:  # noqa: ANN401 - whatever a configuration holds
+    if not isinstance(node, dict):
+        return {prefix: node}
+    found: dict[str, object] = {}
+    for key, value in node.items():
+        found |= _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
 
 
 def _is_sweep(override: str) -> bool:
@@ -67,21 +158,21 @@ def _is_sweep(override: str) -> bool:
         return False  # what cannot be read is said when it is composed
 
 
-def _refuse_twins(runs: Sequence[PlannedRun]) -> None:
-    """Refuse two arms of one seed that compose to the same configuration: their difference would be zero for sure."""
+def _refuse_twins(composed: Mapping[str, DictConfig]) -> None:
+    """Refuse two arms that compose to the same configuration: their difference would be zero for sure."""
     seen: dict[str, str] = {}
-    for run in runs:
-        content = OmegaConf.to_container(run.cfg)
+    for name, cfg in composed.items():
+        content = OmegaConf.to_container(cfg)
         if isinstance(content, dict):
             content.pop("choices", None)
         if other := seen.get(repr(content)):
-            raise UserError(f"arms.{run.arm}: the same configuration as arms.{other}; arms must differ")
-        seen[repr(content)] = run.arm
+            raise UserError(f"arms.{name}: the same configuration as arms.{other}; arms must differ")
+        seen[repr(content)] = name
 
 
-def _refuse_unsaid_rates(runs: Sequence[PlannedRun]) -> None:
+def _refuse_unsaid_rates(composed: Mapping[str, DictConfig]) -> None:
     """Refuse arms whose networks begin at different learning rates when nobody chose them: a difference unsaid."""
-    rates = {run.arm: run.cfg.optimizer.lr for run in runs}
+    rates = {name: cfg.optimizer.lr for name, cfg in composed.items()}
     if len(set(rates.values())) > 1:
         said = ", ".join(f"{arm} {rate:g}" for arm, rate in rates.items())
         raise UserError(

@@ -84,6 +84,7 @@ class Study(_Checked):
         metric: recorded by every run, such as `test/top1_error` (percent); lower is better.
         select: which checkpoint is tested.
         claims: by name, stated before anything runs; `claim` is short for a single one.
+        declared: keys in which arms may differ besides those that they set themselves, such as `optimizer.lr`.
         overrides: Hydra overrides for all arms.
         scales: by name (`toy`, `full`): other overrides and seeds for the same question.
 
@@ -103,6 +104,7 @@ class Study(_Checked):
     metric: str = Field(min_length=1)
     select: Selection = "best by val/top1_error"
     claims: dict[str, Claim] = {}
+    declared: list[str] = []
     overrides: list[str] = []
     scales: dict[str, Scale] = {}
 
@@ -136,6 +138,19 @@ class Study(_Checked):
     def _levels_are_names(cls, value: object) -> object:
         """Read levels that YAML takes for numbers or for yes and no as the names that they are."""
         return _named(value)
+
+    @field_validator("claims", mode="before")
+    @classmethod
+    def _on_is_a_key(cls, value: object) -> object:
+        """Read the key `on`, which YAML 1.1 takes for yes."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {"on" if key is True else key: inner for key, inner in claim.items()}
+            if isinstance(claim, dict)
+            else claim
+            for name, claim in value.items()
+        }
 
     @field_validator("arms")
     @classmethod

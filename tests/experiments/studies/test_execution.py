@@ -8,11 +8,17 @@ from omegaconf import OmegaConf
 
 from experiments.runs.execute import RunFailed, RunKilled
 from experiments.runs.result import RunResult
+from experiments.studies.budget import Share
 from experiments.studies.execution import run_all
-from experiments.studies.plan import PlannedRun
+from experiments.studies.factors import Cell
+from experiments.studies.plan import PlannedArm, PlannedRun
 
 METRIC = "test/top1_error"
-PLANNED = [PlannedRun(arm, seed, (f"seed={seed}",), OmegaConf.create()) for seed in (0, 1) for arm in ("a", "b")]
+ARMS = [
+    PlannedArm(Cell(name, (), {}, is_baseline=name == "a"), (), Share(), OmegaConf.create({"seed": 0}), ("seed",))
+    for name in ("a", "b")
+]
+PLANNED = [PlannedRun(arm, seed) for seed in (0, 1) for arm in ARMS]
 
 
 def result(run: PlannedRun, *, skipped: bool = False) -> RunResult:

@@ -1,0 +1,71 @@
+"""What a study would still take: minutes and disk, from past runs where there are any, else from a timed probe."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from experiments.runs.probe import forecast_seconds, time_steps
+from experiments.runs.record import CONFIG_FILE
+from experiments.runs.result import FILE as RESULT_FILE
+from experiments.studies.state import ArmState
+
+# Beside its training a run draws pictures, measures its network twice and writes checkpoints: pictures take this much.
+PICTURE_BYTES = 400_000
+RECORD_SECONDS = 2.0
+# Weights and momentum of the last checkpoint, weights of the best one (and the copy of it in the artifacts).
+CHECKPOINT_COPIES = 4
+ENOUGH_PAST_RUNS = 20
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one more run of an arm takes.
+
+    Attributes:
+        seconds: from beginning to end.
+        bytes: on disk.
+        source: past runs of the arm, or a probe.
+    """
+
+    seconds: float
+    bytes: float
+    source: Literal["past runs", "probe"]
+
+
+def forecast(state: ArmState) -> Forecast:
+    """Forecast a run of an arm from runs of it that are done (or were, before they became stale), else from a probe."""
+    finished = [one.result.run_dir for one in state.replicates if one.result and one.kind in ("done", "stale")]
+    finished = finished[:ENOUGH_PAST_RUNS]
+    seconds = [taken for run_dir in finished if (taken := _seconds(run_dir)) is not None]
+    if seconds:
+        return Forecast(statistics.median(seconds), statistics.median(map(_bytes, finished)), "past runs")
+    assembly = state.assembly
+    taken = forecast_seconds(assembly, time_steps(assembly)) + RECORD_SECONDS
+    return Forecast(taken, PICTURE_BYTES + CHECKPOINT_COPIES * assembly.measures.weight_bytes, "probe")
+
+
+def remaining(state: ArmState) -> int:
+    """Return how many runs of an arm are still to be executed."""
+    return len(state.replicates) - state.count("done")
+
+
+def _seconds(run_dir: Path) -> float | None:
+    """Return how long a run took: from its configuration, its first file, to its result."""
+    try:
+        taken = (run_dir / RESULT_FILE).stat().st_mtime - (run_dir / CONFIG_FILE).stat().st_mtime
+    except OSError:
+        return None
+    return taken if taken > 0 else None
+
+
+def _bytes(run_dir: Path) -> int:
+    return sum(file.stat().st_size for file in run_dir.rglob("*") if file.is_file())
+
+
+def minutes(states: Sequence[ArmState], forecasts: Sequence[Forecast], workers: int) -> float:
+    """Return the minutes that all runs which remain take on that many workers."""
+    seconds = [one.seconds for state, one in zip(states, forecasts, strict=True) for _ in range(remaining(state))]
+    # No schedule is shorter than its longest run.
+    return max(sum(seconds) / workers, max(seconds, default=0.0)) / 60

@@ -1,0 +1,215 @@
+"""Budgets, confounds, measures and the state of planned runs, on configurations that nothing trains."""
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiments.errors import UserError
+from experiments.runs import identity
+from experiments.runs.result import RunResult, Status
+from experiments.studies.comparison import Replicate
+from experiments.studies.confounds import planned_confounds, recorded_confounds
+from experiments.studies.forecast import forecast, minutes, remaining
+from experiments.studies.measured import measured
+from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
+from experiments.studies.state import ArmState, look, remember
+from experiments.studies.study import Study, checked
+
+COMMON = ["datamodule=digits", "datamodule.image_size=8", "optimizer.lr=0.05", "trainer.max_epochs=2"]
+ARMS = {
+    "wide": {"overrides": ["model=conv5x5", "model.network.widths=[8,8]"], "role": "baseline"},
+    "stacked": {"overrides": ["model=two_conv3x3", "model.network.widths=[8,8]"]},
+}
+
+
+def study(**fields: object) -> Study:
+    given = {"question": "Which?", "arms": ARMS, "seeds": 2, "metric": "test/top1_error", "overrides": COMMON}
+    return checked({**given, **fields}, "")
+
+
+def test_thousands_of_seeds_are_composed_once_and_still_have_their_own_configuration() -> None:
+    runs = plan(study(seeds=500))
+    assert len(runs) == 1000
+    assert set(runs[0].planned.seed_keys) == {"seed", "datamodule.seed"}
+    few = plan(study(seeds=[0, 321]))
+    assert OmegaConf.to_container(runs[2 * 321 + 1].cfg) == OmegaConf.to_container(few[3].cfg)
+    assert runs[2 * 321 + 1].command == few[3].command
+
+
+def test_a_seed_that_stands_elsewhere_too_is_composed_each_time() -> None:
+    arms = plan_arms(study(seeds=5, overrides=[*COMMON, "datamodule.batch_size=${eval:'1'}"][:-1], arms=_with_seed()))
+    assert arms[1].seed_keys == ()
+    assert [arms[1].configuration(seed).model.network.widths[0] for seed in (1, 3)] == [8, 8]
+    assert [arms[1].configuration(seed).runs_dir for seed in (1, 3)] == ["runs1", "runs3"]
+
+
+def _with_seed() -> dict[str, object]:
+    return {**ARMS, "stacked": {"overrides": [*ARMS["stacked"]["overrides"], "runs_dir=runs${seed}"]}}  # type: ignore[index]
+
+
+def test_equal_epochs_refuse_arms_of_different_lengths() -> None:
+    arms = {**ARMS, "stacked": {"overrides": ["model=two_conv3x3", "trainer.max_epochs=3"]}}
+    with pytest.raises(UserError, match=r"trainer\.max_epochs: the budget holds epochs equal.*wide 2, stacked 3"):
+        plan_arms(study(arms=arms))
+    with pytest.raises(UserError, match=r"trainer\.max_time=.*different numbers of epochs"):
+        plan_arms(study(overrides=[*COMMON, "+trainer.max_time='00:00:01:00'"]))
+
+
+def test_equal_samples_give_arms_with_less_data_more_epochs() -> None:
+    arms = {"all": ARMS["wide"], "few": {"overrides": ["datamodule.few_samples=10", "model=conv5x5"]}}
+    planned = plan_arms(study(arms=arms, budget={"equal": "samples", "samples": 1000}))
+    assert [arm.cfg.trainer.max_steps for arm in planned] == [8, 8]  # of 128 pictures
+    assert planned[0].share.note == "8 steps of 128: 1,024 samples"
+    # A command holds each key once, or `whydeep train` would refuse it.
+    keys = [override.partition("=")[0] for override in planned[0].overrides]
+    assert len(keys) == len(set(keys))
+    # As many as the baseline sees: two epochs of 1,293 pictures.
+    assert {arm.cfg.trainer.max_steps for arm in plan_arms(study(arms=arms, budget={"equal": "samples"}))} == {21}
+
+
+def test_equal_parameters_solve_for_the_width_of_every_other_arm() -> None:
+    arms = {name: {**arm, "overrides": [arm["overrides"][0]]} for name, arm in ARMS.items()}  # type: ignore[dict-item,index]
+    planned = plan_arms(study(arms=arms, budget={"equal": "parameters", "tolerance": 0.03}))
+    assert planned[0].share.overrides == ()
+    (override,) = planned[1].share.overrides
+    assert override.startswith("model.network.width_multiplier=1.")
+    parameters = [state.assembly.measures.parameters for state in look(planned, [0], Path("unused"))]
+    assert parameters[1] == pytest.approx(parameters[0], rel=0.03)
+    assert planned_confounds(planned, []) == []
+
+
+def test_a_budget_that_cannot_be_held_is_refused() -> None:
+    with pytest.raises(UserError, match=r"budget\.equal=macs: arms\.stacked: .*outside the tolerance"):
+        plan_arms(study(budget={"equal": "macs", "by": "depth", "tolerance": 0.001}))
+    with pytest.raises(UserError, match=r"scheduler=cosine: equal wall time"):
+        plan_arms(study(budget={"equal": "wall_time", "minutes": 1.5}))
+    timed = plan_arms(study(budget={"equal": "wall_time", "minutes": 1.5}, overrides=[*COMMON, "scheduler=constant"]))
+    assert {arm.cfg.trainer.max_time for arm in timed} == {"00:00:01:30"}
+
+
+def test_the_linter_names_what_nobody_declared() -> None:
+    arms = {
+        "plain": {"overrides": ["model=vgg11_small"], "role": "baseline"},
+        "norm": {"overrides": ["model=vgg11_small_bn"]},
+    }
+    common = ["datamodule=digits", "optimizer=adamw", "optimizer.lr=${model.suggested_lr}"]
+    planned = plan_arms(study(arms=arms, overrides=common))
+    (confound,) = planned_confounds(planned, [])
+    assert confound.sentence() == "optimizer.lr differs: plain 0.01, norm 0.05"
+    assert planned_confounds(planned, ["optimizer.lr"]) == []
+
+
+def recorded(folder: Path, arm: str, seed: int, *, threads: int, epochs: float = 2.0) -> Replicate:
+    folder.mkdir()
+    (folder / "config.yaml").write_text("trainer: {devices: 1}\n")
+    (folder / "provenance.json").write_text(json.dumps({"threads": threads, "packages": {"torch": "2.15"}}))
+    (folder / "identity.json").write_text(json.dumps({"data": "d" * 64, "code_files": {"x": "c" * 64}}))
+    result = RunResult(folder, None, "i", "n", "FINISHED", seed, {}, (1, 8, 8), metrics={"spent/epochs": epochs})
+    return Replicate(arm, seed, "FINISHED", result, None)
+
+
+def test_what_differs_between_finished_runs_of_one_seed_is_named_and_between_seeds_is_not(tmp_path: Path) -> None:
+    runs = [recorded(tmp_path / f"{arm}{seed}", arm, seed, threads=1 + seed) for arm in "ab" for seed in (0, 1)]
+    assert recorded_confounds(runs, []) == []
+    runs.append(recorded(tmp_path / "a2", "a", 2, threads=1))
+    runs.append(recorded(tmp_path / "b2", "b", 2, threads=2, epochs=1.0))
+    said = [confound.sentence() for confound in recorded_confounds(runs, [])]
+    assert said == ["threads differs: a 1, b 2", "epochs trained differs: a 2, b 1"]
+
+
+def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[ArmState]:
+    return look(planned, seeds, folder / "studies" / "s")
+
+
+def finish(state: ArmState, place: int, status: Status = "FINISHED", reason: str | None = None) -> None:
+    one = state.replicates[place]
+    one.run_dir.mkdir(parents=True)
+    code = {"code_files": identity.code_digests(identity.code_files(one.run.cfg).items())}
+    (one.run_dir / "config.yaml").write_text(OmegaConf.to_yaml(one.run.cfg))
+    (one.run_dir / "identity.json").write_text(json.dumps(code))
+    RunResult(
+        one.run_dir, "id", one.identity, one.run_dir.name, status, one.run.seed, {}, (1, 8, 8), reason=reason
+    ).write()
+
+
+def test_runs_are_done_failed_interrupted_stale_or_to_do(tmp_path: Path) -> None:
+    overrides = [f"runs_dir={tmp_path}"]
+    planned = plan_arms(study(seeds=4), overrides)
+    before = states(tmp_path, planned, [0, 1, 2, 3])
+    remember(before, tmp_path / "studies" / "s")
+    assert {one.kind for state in before for one in state.replicates} == {"to do"}
+    finish(before[0], 0)
+    finish(before[0], 1, "FAILED", "the loss became nan")
+    finish(before[0], 2, "KILLED")
+    before[0].replicates[3].run_dir.mkdir()
+    (now, other) = states(tmp_path, planned, [0, 1, 2, 3])
+    assert [one.kind for one in now.replicates] == ["done", "failed", "interrupted", "interrupted"]
+    assert now.replicates[1].why == "the loss became nan"
+    assert (remaining(now), remaining(other)) == (3, 4)
+
+    changed = states(tmp_path, plan_arms(study(seeds=4), [*overrides, "optimizer.weight_decay=0.5"]), [0, 1])
+    assert [(one.kind, one.why) for one in changed[0].replicates] == [
+        ("stale", "configuration: optimizer.weight_decay"),
+        ("to do", ""),
+    ]
+
+
+def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = {"stack": ARMS["wide"], "resnet": {"overrides": ["model=resnet20"]}}
+    planned = plan_arms(study(arms=arms, seeds=[0]), [f"runs_dir={tmp_path}"])
+    before = states(tmp_path, planned, [0])
+    remember(before, tmp_path / "studies" / "s")
+    for state in before:
+        finish(state, 0)
+    real = identity._file_digest
+    monkeypatch.setattr(identity, "_file_digest", lambda path: "x" if path.name == "resnet.py" else real(path))
+    stack, resnet = states(tmp_path, planned, [0])
+    assert stack.replicates[0].kind == "done"
+    assert (resnet.replicates[0].kind, resnet.replicates[0].why) == ("stale", "code: lightning_modules.networks.resnet")
+
+
+def test_a_claim_on_a_measure_is_exact_and_unknown_ones_are_refused() -> None:
+    arms = {state.arm.name: state.assembly.measures for state in look(plan_arms(study()), [0], Path("unused"))}
+    equal = {"contrast": "stacked - wide", "is": "equal"}
+    claims = study(
+        claims={
+            "all": {**equal, "on": "measure/parameters"},
+            "filters": {
+                "contrast": "stacked / wide",
+                "on": "measure/parameters",
+                "layers": "stages.*.0",
+                "is": "equal",
+            },
+            "odd": {"contrast": "stacked - wide", "on": "measure/parametrs", "is": "equal"},
+            "none": {"contrast": "stacked - wide", "on": "measure/macs", "layers": "blocks.*", "is": "equal"},
+        }
+    ).claims
+    assert measured("all", claims["all"], arms) == {name: found.parameters for name, found in arms.items()}
+    filters = measured("filters", claims["filters"], arms)
+    assert filters == {"wide": 2 * 25 * 64, "stacked": 2 * 18 * 64}
+    with pytest.raises(UserError, match=r"claims\.odd\.on=measure/parametrs: no such measure; did you mean 'measure/p"):
+        measured("odd", claims["odd"], arms)
+    with pytest.raises(UserError, match=r"claims\.none\.layers=blocks\.\*: no layer of wide matches"):
+        measured("none", claims["none"], arms)
+
+
+def test_minutes_come_from_a_probe_and_shrink_with_workers() -> None:
+    found = look(plan_arms(study()), [0, 1], Path("unused"))
+    probes = [forecast(state) for state in found]
+    assert {one.source for one in probes} == {"probe"}
+    alone = minutes(found, probes, 1)
+    assert alone == pytest.approx(2 * sum(one.seconds for one in probes) / 60)
+    assert minutes(found, probes, 2) == pytest.approx(alone / 2)
+    # However many workers, no faster than the longest run.
+    assert minutes(found, probes, 100) == pytest.approx(max(one.seconds for one in probes) / 60)
+
+
+def test_a_run_alone_is_made_by_its_command() -> None:
+    run = plan(study())[1]
+    assert isinstance(run, PlannedRun)
+    assert run.command[:2] == ["whydeep", "train"]
+    assert run.command[-1] == "seed=0"
