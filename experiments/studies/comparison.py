@@ -6,15 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
-from scipy import stats
-
 from experiments.errors import UserError
 from experiments.runs.result import RunResult
+from experiments.studies.intervals import Estimate, estimate, has_spread
 
 ReplicateStatus = Literal["FINISHED", "FAILED", "KILLED", "NOT RUN"]
-CONFIDENCE = 0.95
-EQUAL = 1e-9  # differences of percentages this close are one number, rounded differently
 
 
 @dataclass(frozen=True)
@@ -34,42 +30,6 @@ class Replicate:
         if self.result is None:
             return "none"
         return self.result.run_id or f"identity {self.result.identity}"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its t interval (Student 1908) at 95 %.
-
-    `low` and `high` are `None` for a single value: one run says nothing of the spread. `values` are in the order of
-    the seeds.
-    """
-
-    values: tuple[float, ...]
-    mean: float
-    low: float | None
-    high: float | None
-
-    @property
-    def n(self) -> int:
-        """The number of values."""
-        return len(self.values)
-
-    @property
-    def half_width(self) -> float | None:
-        """What stands behind ±."""
-        return None if self.high is None else self.high - self.mean
-
-
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Return the mean of `values` with its 95 % t interval; `None` when there are no values."""
-    if not values:
-        return None
-    mean = float(np.mean(values))
-    if len(values) == 1:
-        return Estimate(tuple(values), mean, None, None)
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
-    return Estimate(tuple(values), mean, mean - half, mean + half)
 
 
 @dataclass(frozen=True)
@@ -122,7 +82,7 @@ class Contrast:
     def has_no_spread(self) -> bool:
         """Whether all differences are the same number, but for rounding."""
         values = list(self.differences.values())
-        return bool(values) and max(values) - min(values) < EQUAL
+        return bool(values) and not has_spread(values)
 
     @property
     def outcome(self) -> Literal["lower", "higher", "undecided"]:
@@ -132,7 +92,7 @@ class Contrast:
         values on so coarse a scale bring about by chance.
         """
         effect = self.effect
-        if effect is None or effect.low is None or effect.high is None or self.has_no_spread:
+        if effect is None or effect.low is None or effect.high is None:
             return "undecided"
         if effect.low > 0:
             return "higher"

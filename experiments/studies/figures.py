@@ -17,7 +17,8 @@ from scipy import stats
 
 from experiments.runs.plotting import COLOURS, FAINT, INK, LINES, MARKERS, new_figure, styled, thousands
 from experiments.studies import wording
-from experiments.studies.comparison import CONFIDENCE, ArmSummary, Comparison, Replicate
+from experiments.studies.comparison import ArmSummary, Comparison, Replicate
+from experiments.studies.intervals import CONFIDENCE, Estimate
 
 # Metrics of each replicate as `read_metrics` returns them: columns key, step, value.
 Curves = Sequence[tuple[Replicate, pd.DataFrame]]
@@ -41,7 +42,7 @@ def panels(comparison: Comparison, curves: Curves) -> list[Panel]:
     drawn = [
         Panel(
             "seeds",
-            f"{title} of each run; a thin line joins runs of one seed, bars are means with their 95 % t intervals.",
+            f"{title} of each run; a thin line joins runs of one seed, bars are means with their 95 % intervals.",
             5.2,
             partial(_draw_seeds, comparison),
         )
@@ -140,8 +141,7 @@ def _draw_seeds(comparison: Comparison, axes: Axes) -> None:
         if arm.metric is None:
             axes.text(0.5, place, "no run finished", transform=axes.get_yaxis_transform(), ha="center", va="center")
             continue
-        half = arm.metric.half_width
-        bar: dict[str, Any] = {"xerr": [[half], [half]], "capsize": 4.0} if half is not None else {}
+        bar = _bar("xerr", arm.metric, 4.0)
         axes.errorbar([arm.metric.mean], [place + 0.24], fmt="|", color=INK, markersize=11, elinewidth=1.6, **bar)
         told = f"{wording.with_interval(arm.metric)}\nn = {wording.count(arm)}"
         axes.text(1.02, place + 0.1, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
@@ -152,6 +152,11 @@ def _draw_seeds(comparison: Comparison, axes: Axes) -> None:
     axes.set_title(f"{wording.titled(comparison.metric)} by seed")
     axes.grid(visible=True, axis="x")
     axes.tick_params(axis="y", length=0)
+
+
+def _bar(direction: str, value: Estimate, capsize: float) -> dict[str, Any]:
+    """Return how matplotlib draws the interval; nothing where there is none."""
+    return {} if value.errors is None else {direction: [[end] for end in value.errors], "capsize": capsize}
 
 
 def _draw_learning(comparison: Comparison, curves: Curves, key: str, axes: Axes) -> None:
@@ -202,9 +207,7 @@ def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) 
         twins = [other for other, cost in enumerate(costs) if cost == costs[number]]
         aside = 0.06 * (twins.index(number) - (len(twins) - 1) / 2)
         x = costs[number] * (high / low) ** aside if wide else costs[number] + aside * (high - low + 2 * room)
-        bar: dict[str, Any] = (
-            {"yerr": [[metric.half_width]] * 2, "capsize": 3.0} if metric.half_width is not None else {}
-        )
+        bar = _bar("yerr", metric, 3.0)
         axes.errorbar([x], [metric.mean], **_look(place), markersize=7, linestyle="", **bar)
     if wide:
         axes.set_xscale("log")

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from experiments.runs.plotting import thousands
-from experiments.studies.comparison import ArmSummary, Comparison, Contrast, Estimate
+from experiments.studies.comparison import ArmSummary, Comparison, Contrast
+from experiments.studies.intervals import FEWEST, Estimate
 
 _NAMES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "loss"}
 _SPLITS = {"test": "", "val": "validation ", "train": "training "}
 UNKNOWN = "-"
+INTERVALS = (
+    f"Mean with its 95 % interval over n runs: Student's t; from {FEWEST} runs on, at each end the wider of Student's t "
+    "and the BCa bootstrap."
+)
 
 
 def metric_name(metric: str) -> str:
@@ -28,11 +33,16 @@ def titled(metric: str) -> str:
 
 
 def with_interval(value: Estimate | None) -> str:
-    """Say a mean with its 95 % interval: `1.39 ± 0.51`; a single value is marked `(no interval)`."""
+    """Say a mean with its 95 % interval.
+
+    `1.39 ± 0.51`; `1.39 [0.95, 1.80]` where it reaches further to one side; `1.39 (no interval)` where there is none.
+    """
     if value is None:
         return UNKNOWN
+    if value.low is None:
+        return f"{value.mean:.2f} (no interval)"
     half = value.half_width
-    return f"{value.mean:.2f} (no interval)" if half is None else f"{value.mean:.2f} ± {half:.2f}"
+    return f"{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]" if half is None else f"{value.mean:.2f} ± {half:.2f}"
 
 
 def input_size(shape: tuple[int, int, int] | None) -> str:
@@ -98,7 +108,7 @@ def contrast_answer(contrast: Contrast, metric: str) -> str:
     effect, name = contrast.effect, metric_name(metric)
     if effect is None:
         return "Undecided: there is nothing to compare."
-    if effect.low is None:
+    if effect.n == 1:
         return "Undecided: one pair says nothing of how much seeds differ; run more of them."
     if contrast.has_no_spread:
         return "Undecided: all differences are the same number, from which no spread can be estimated; run more seeds."

@@ -9,7 +9,8 @@ import pytest
 from experiments.errors import UserError
 from experiments.runs.result import RunResult
 from experiments.studies import wording
-from experiments.studies.comparison import Comparison, Replicate, compare, estimate
+from experiments.studies.comparison import Comparison, Replicate, compare
+from experiments.studies.intervals import estimate
 
 METRIC = "test/top1_error"
 # Quantiles of Student's t at 97.5 %, from printed tables.

@@ -1,0 +1,210 @@
+"""Verdicts on claims: supported, refuted or undecided, computed from values paired by seed. Pure functions of numbers.
+
+What a claim says is a region in which the contrast lies (`named_claim.py`), and its contrary that it lies outside.
+
+**The rule.** A claim is supported when its own one-sided test shows it, refuted when the test of its contrary does, and
+undecided when neither does; a claim that is not shown is not thereby refuted. The tests are at 2.5 % each, so that one
+claim is supported exactly where the whole 95 % interval lies in its region, and refuted exactly where all of it lies
+outside: a verdict, of either side, is wrong at most 5 % of the time. (`equivalent` is two one-sided tests; where it is
+true, only a refutation can be wrong: on either side of the region with 2.5 %.)
+
+**Several claims.** Holm (1979) is applied twice: over the tests of the claims and over the tests of their contraries.
+Each keeps the chance of any wrong supported, or of any wrong refuted, below 2.5 %, however the claims depend on each
+other, so that any verdict of the family is wrong at most 5 % of the time. (A margin of `equivalent` far below the
+standard error takes twice its part of that: it can be refuted on either side.) Intervals are shown at 95 % each; a
+verdict that holds for its interval alone but not for the family is undecided, and says so. All claims that are tested
+count, those whose runs are missing, too: the family is what was stated, not what came out.
+
+**No spread.** Where all values of a contrast are the same number there is no interval, and the claim is undecided: on a
+coarse scale (one picture in 360) a few seeds agree by chance. A sign test would decide from six seeds on, but about the
+median: a rare large difference is what it does not see. The exception is a number that has no spread by its nature,
+such as parameters: claims on these are `exact`. They are judged as they are, without a test, and do not count in the
+family; such a claim says it of every value, and one value that is not so refutes it.
+
+**Ratios** are tested on the log scale, where a/b and b/a are equally far from 1; the mean is the geometric one.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from experiments.studies.contrasts import ByArm, Number, Ratio, paired
+from experiments.studies.intervals import ALPHA, Estimate, estimate, has_spread, p_above, p_below
+from experiments.studies.named_claim import NamedClaim, exactly
+
+Outcome = Literal["supported", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    Attributes:
+        claim: its name.
+        outcome: see the rule above.
+        effect: of the contrast, one value for each seed; `None` when there is nothing to compare.
+        p_value: of the claim's own test, one-sided, uncorrected; `None` for exact claims and where no test can be made.
+        adjusted: `p_value` after Holm over the claims that are tested; supported where it is below `ALPHA`.
+        contrary: the same of the contrary's test; refuted where it is below `ALPHA`.
+        reason: one sentence; its numbers are in the unit of the values.
+        left_out: seeds that lack one of the arms.
+    """
+
+    claim: str
+    outcome: Outcome
+    effect: Estimate | None
+    p_value: float | None
+    adjusted: float | None
+    contrary: float | None
+    reason: str
+    left_out: tuple[int, ...]
+
+
+def judge(
+    claims: Sequence[NamedClaim], values: Mapping[str, ByArm], planned: Collection[int] = ()
+) -> tuple[Verdict, ...]:
+    """Return the verdict on each claim, in their order.
+
+    Args:
+        claims: all that the study states.
+        values: by the name of the claim: for each arm one number for each seed. One that is not finite is missing.
+        planned: the seeds of the study: those without any number are left out like those that lack an arm.
+    """
+    compared = [_compared(claim, values.get(claim.name, {}), planned) for claim in claims]
+    tested = [one for one in compared if not one.claim.is_exact]
+    adjusted = iter(holm([one.p_value for one in tested]))
+    contrary = iter(holm([one.p_contrary for one in tested]))
+    return tuple(
+        _exact(one) if one.claim.is_exact else _tested(one, next(adjusted), next(contrary), len(tested))
+        for one in compared
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number (Holm 1979), in their order."""
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A claim with what there is to judge it by; `hindrance` is why it cannot be tested."""
+
+    claim: NamedClaim
+    numbers: Mapping[int, Number]
+    left_out: tuple[int, ...]
+    effect: Estimate | None = None
+    p_value: float = 1.0
+    p_contrary: float = 1.0
+    hindrance: str = ""
+
+
+def _compared(claim: NamedClaim, values: ByArm, planned: Collection[int]) -> _Compared:
+    pairs, left_out = paired(claim.contrast, values, planned)
+    if claim.is_exact:
+        pairs = {seed: {arm: exactly(number) for arm, number in numbers.items()} for seed, numbers in pairs.items()}
+    ratio = isinstance(claim.contrast, Ratio)
+    for seed, numbers in pairs.items():
+        for arm, number in numbers.items():
+            if ratio and number <= 0:
+                reason = f"a ratio needs values above 0, and {arm} has {float(number):g} at seed {seed}"
+                return _Compared(claim, {}, left_out, hindrance=reason)
+    contrasts = {seed: claim.contrast.of(numbers) for seed, numbers in pairs.items()}
+    one = _Compared(claim, contrasts, left_out)
+    floats = tuple(float(value) for value in contrasts.values())
+    if not floats:
+        return replace(one, hindrance="no seed has finished in all its arms")
+    if claim.is_exact:
+        mean = float(sum(map(exactly, contrasts.values()), start=Fraction()) / len(floats))
+        return replace(one, effect=Estimate(floats, mean, None, None, "exact"))
+    scale: Callable[[float], float] = math.log if ratio else float
+    scaled = [scale(value) for value in floats]
+    one = replace(one, effect=_on_ratios(floats, scaled) if ratio else estimate(floats))
+    if len(floats) == 1:
+        return replace(one, hindrance="a single seed says nothing of how much seeds differ")
+    if not has_spread(scaled):
+        return replace(
+            one, hindrance=f"all {len(floats)} seeds give the same number, from which no spread can be estimated"
+        )
+    own, against = [], []
+    for side, border in claim.region:
+        shown = {"below": p_below(scaled, scale(float(border))), "above": p_above(scaled, scale(float(border)))}
+        own.append(shown[side])
+        against.append(shown["above" if side == "below" else "below"])
+    # All parts of the region must be shown to support the claim; to lie outside one of its borders refutes it.
+    return replace(one, p_value=max(own), p_contrary=min(against))
+
+
+def _on_ratios(values: tuple[float, ...], logs: Sequence[float]) -> Estimate | None:
+    found = estimate(logs)
+    if found is None:
+        return None
+    low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
+    return Estimate(values, math.exp(found.mean), low, high, found.method)
+
+
+def _exact(one: _Compared) -> Verdict:
+    claim, numbers = one.claim, one.numbers
+    if one.hindrance:
+        return _undecided(one, one.hindrance)
+    wrong = {seed: number for seed, number in numbers.items() if not claim.holds(exactly(number))}
+    outcome: Outcome = "refuted" if wrong else "supported"
+    said = claim.said()
+    if not wrong:
+        reason = f"exactly {_listed(numbers.values())}, which is {said}"
+    elif len(wrong) == len(numbers):
+        reason = f"exactly {_listed(wrong.values())}, which is not {said}"
+    else:
+        reason = f"exactly {_listed(wrong.values())} at {_seeds(wrong)}, which is not {said}"
+    return Verdict(claim.name, outcome, one.effect, None, None, None, reason, one.left_out)
+
+
+def _tested(one: _Compared, adjusted: float, contrary: float, family: int) -> Verdict:
+    if one.hindrance:
+        return _undecided(one, one.hindrance)
+    claim = one.claim
+    after = f" after Holm's correction for {family} claims" if family > 1 else ""
+    if adjusted < ALPHA:
+        outcome: Outcome = "supported"
+        reason = f"the contrast is shown to be {claim.said()} (one-sided p = {_p(adjusted)}{after}, below {ALPHA:g})"
+    elif contrary < ALPHA:
+        outcome = "refuted"
+        said = claim.said(contrary=True)
+        reason = f"the contrast is shown to be {said} (one-sided p = {_p(contrary)}{after}, below {ALPHA:g})"
+    elif min(one.p_value, one.p_contrary) < ALPHA:
+        outcome = "undecided"
+        alone = one.p_contrary < ALPHA
+        told = (one.p_contrary, contrary) if alone else (one.p_value, adjusted)
+        reason = (
+            f"the interval by itself lies {claim.said(contrary=alone)}, but that is not shown{after}: "
+            f"one-sided p = {_p(told[0])} becomes {_p(told[1])}, not below {ALPHA:g}"
+        )
+    else:
+        outcome = "undecided"
+        reason = (
+            f"{len(one.numbers)} seeds show the contrast neither {claim.said()} (one-sided p = {_p(adjusted)}{after}) "
+            f"nor {claim.said(contrary=True)} (p = {_p(contrary)})"
+        )
+    return Verdict(claim.name, outcome, one.effect, one.p_value, adjusted, contrary, reason, one.left_out)
+
+
+def _undecided(one: _Compared, reason: str) -> Verdict:
+    return Verdict(one.claim.name, "undecided", one.effect, None, None, None, reason, one.left_out)
+
+
+def _p(value: float) -> str:
+    return "less than 0.0001" if value < 1e-4 else f"{value:.2g}"  # noqa: PLR2004 - as many digits as anyone reads
+
+
+def _listed(numbers: Collection[Number]) -> str:
+    return ", ".join(dict.fromkeys(str(number) for number in numbers))
+
+
+def _seeds(seeds: Collection[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
