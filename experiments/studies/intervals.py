@@ -195,7 +195,7 @@ class _Bootstrap:
     def quantile_at(self, border: float) -> Floats:
         """Return the quantile of Student's t at which the upper end of the interval reaches `border`: `(...)`.
 
-        It ends where the resamples do: a border beyond them all is not further away than the outermost.
+        Infinite beyond all resamples, where the interval ends before the border at any level.
         """
         distance = ((border - self._mean) / self._scale)[..., None]
         reached = (self._deviations < distance).sum(axis=-1, keepdims=True)
@@ -204,11 +204,11 @@ class _Bootstrap:
         gap = np.where(right > left, right - left, 1.0)
         inside = np.clip((distance[..., 0] - left) / gap, 0, 1)
         share = (below[..., 0] + inside) / (RESAMPLES - 1)
-        outermost = 1 / (RESAMPLES + 1)
-        moved = special.ndtri(np.clip(share, outermost, 1 - outermost)) - self._bias
+        moved = special.ndtri(np.clip(share, EQUAL, 1 - EQUAL)) - self._bias
         # Solved for the quantile; where the acceleration would take the border past infinity it is as far as can be.
-        found: Floats = (moved / np.maximum(1 + self._acceleration * moved, EQUAL) - self._bias) / self._widening
-        return found
+        found = (moved / np.maximum(1 + self._acceleration * moved, EQUAL) - self._bias) / self._widening
+        beyond: Floats = np.where(distance[..., 0] > self._deviations[..., -1], np.inf, found)
+        return beyond
 
 
 def _refuse_infinite(values: Sequence[float]) -> None:

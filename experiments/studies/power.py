@@ -15,8 +15,8 @@ def detectable(n: int, deviation: float = 1.0, *, claims: int = 1, power: float 
     """Return the smallest effect that `n` seeds show with probability `power`; `None` for n < 2, which show nothing.
 
     The effect is the distance of the true contrast from the claim's border: from 0 for `lower` and `higher` without a
-    margin; for `not_worse`, how far inside its margin the truth must lie. It is exact for normal differences and Student's
-    t. From 10 seeds on, where the wider of t and bootstrap decides, 0.80 is 0.76 in truth, from 20 on 0.78.
+    margin; for `not_worse`, how far inside its margin the truth must lie. It is exact for normal differences and
+    Student's t; where the wider of t and bootstrap decides, a power of 0.80 is 0.76 in truth at n = 10, 0.78 at n = 20.
 
     Args:
         n: seeds, each a pair of runs.
@@ -28,7 +28,7 @@ def detectable(n: int, deviation: float = 1.0, *, claims: int = 1, power: float 
     if n < 2:  # noqa: PLR2004 - one value has no spread
         return None
     quantile = float(stats.t.ppf(1 - ALPHA / claims, n - 1))
-    # Power grows with the effect from below ALPHA at 0. Far out it is 1: the quantile times the largest likely deviation.
+    # Power grows with the effect, from ALPHA / claims at 0 to all but 1 where even a deviation of 10 would not hide it.
     farthest = (quantile * 10 + 10) / math.sqrt(n)
     effect: float = optimize.brentq(lambda d: power_of(d, n, claims=claims) - power, 0, farthest, xtol=1e-10)
     return effect * deviation

@@ -10,8 +10,8 @@ _NAMES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "los
 _SPLITS = {"test": "", "val": "validation ", "train": "training "}
 UNKNOWN = "-"
 INTERVALS = (
-    f"Mean with its 95 % interval over n runs: Student's t; from {FEWEST} runs on, at each end the wider of Student's t "
-    "and the BCa bootstrap."
+    f"Mean with its 95 % interval over n runs: Student's t; from {FEWEST} runs on, at each end the wider of it and the "
+    "BCa bootstrap."
 )
 
 

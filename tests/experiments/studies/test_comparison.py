@@ -168,6 +168,14 @@ def test_several_contrasts_are_said_to_be_uncorrected() -> None:
     assert "not corrected for 2 contrasts" in wording.correction_note(three)
 
 
+def test_an_interval_that_reaches_further_to_one_side_is_said_by_its_ends() -> None:
+    skewed = dict(enumerate([0.1, 0.2, 0.2, 0.4, 0.5, 0.7, 0.9, 1.3, 2.1, 5.0]))
+    metric = of({"base": skewed}).arm("base").metric
+    assert metric is not None
+    assert wording.with_interval(metric) == f"1.14 [{metric.low:.2f}, {metric.high:.2f}]"
+    assert wording.with_interval(estimate([2.0, 2.0, 2.0])) == "2.00 (no interval)"
+
+
 def test_macs_never_stand_without_their_input_size() -> None:
     equal = of({"base": {0: 3.0}, "new": {0: 1.0}})
     assert wording.macs_title(equal) == "MACs at 1x8x8"
