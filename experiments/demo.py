@@ -54,10 +54,11 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     from experiments.runs.build import assemble  # noqa: PLC0415
-    from experiments.runs.execute import execute  # noqa: PLC0415
     from experiments.runs.place import check_place  # noqa: PLC0415
+    from experiments.studies.board import board_of  # noqa: PLC0415
     from experiments.studies.comparison import compare  # noqa: PLC0415
-    from experiments.studies.execution import run_all  # noqa: PLC0415
+    from experiments.studies.execution import execute_all, jobs_of  # noqa: PLC0415
+    from experiments.studies.execution_options import ExecutionOptions  # noqa: PLC0415
     from experiments.studies.record import record_report  # noqa: PLC0415
     from experiments.studies.report import write_report  # noqa: PLC0415
     from experiments.studies.table import print_comparison  # noqa: PLC0415
@@ -65,15 +66,12 @@ def main(argv: Sequence[str]) -> int:
     for first in planned[: len(study.arm_names)]:
         check_place(first.cfg)
         assemble(first.cfg)  # what cannot be built is said before anything runs
-    on_terminal = sys.stderr.isatty()
-    replicates, stopped_by = run_all(
-        planned,
-        lambda chosen: execute(chosen.cfg, progress=on_terminal, command=chosen.command),
-        study.metric,
-        lambda line: print(line, file=sys.stderr, flush=True),
-    )
-    comparison = compare(study.arm_names, study.baseline, study.metric, replicates)
     runs_dir = Path(planned[0].cfg.runs_dir)
+    jobs = jobs_of(planned, runs_dir / STUDY / "jobs")
+    options = ExecutionOptions()
+    execution = execute_all(jobs, options, board_of(jobs, study.metric, options.workers))
+    replicates, stopped_by = execution.replicates, execution.stopped_by
+    comparison = compare(study.arm_names, study.baseline, study.metric, replicates)
     report = write_report(runs_dir / STUDY, STUDY, study, comparison, ["whydeep", "demo", *map(masked, argv)])
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)

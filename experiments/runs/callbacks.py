@@ -38,11 +38,15 @@ class RunKilled(Exception):  # noqa: N818 - it is an order, not an error
 
 
 class RunFailed(RuntimeError):  # noqa: N818 - the state of a run
-    """The run could not go on; `result` is what is recorded of it."""
+    """The run could not go on; `result` is what is recorded of it.
 
-    def __init__(self, reason: str, result: RunResult | None = None) -> None:
+    `crashed` says that the machine may be the cause, not what was asked: the same run may go well the next time.
+    """
+
+    def __init__(self, reason: str, result: RunResult | None = None, *, crashed: bool = False) -> None:
         super().__init__(reason)
         self.result = result
+        self.crashed = crashed
 
 
 class StepLosses(Callback):

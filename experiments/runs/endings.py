@@ -22,7 +22,7 @@ class Ending:
     """How one process of a run ended before the run was complete.
 
     `time` is in seconds since the epoch; `signal_number` is that of the signal that stopped it; `mistake` says that
-    nothing was run, because what was asked cannot be.
+    nothing was run, because what was asked cannot be; `crashed` that it may go well the next time.
     """
 
     rank: int
@@ -31,6 +31,7 @@ class Ending:
     time: float
     signal_number: int | None = None
     mistake: bool = False
+    crashed: bool = False
 
 
 class Endings:
@@ -87,7 +88,19 @@ def ending_of(error: BaseException, log: Path | None = None) -> Ending:
         time=time.time(),
         signal_number=error.signal_number if isinstance(error, RunKilled) else None,
         mistake=isinstance(error, UserError),
+        crashed=is_crash(error),
     )
+
+
+def is_crash(error: BaseException) -> bool:
+    """Whether the machine may be the cause of `error`, so that the same run may go well the next time.
+
+    A file or a connection that failed, or a data loader's process that died. Not memory that is too small, on the
+    device or beside it: the same run needs as much again.
+    """
+    if isinstance(error, RunFailed):
+        return error.crashed
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error))
 
 
 def raised_by(ending: Ending, result: RunResult | None, error: BaseException | None = None) -> BaseException:
@@ -100,7 +113,7 @@ def raised_by(ending: Ending, result: RunResult | None, error: BaseException | N
         killed = RunKilled(ending.signal_number or signal.SIGTERM)
         killed.result = result
         return killed
-    return RunFailed(ending.reason, result)
+    return RunFailed(ending.reason, result, crashed=ending.crashed)
 
 
 def _remove(folder: Path, files: list[Path]) -> None:

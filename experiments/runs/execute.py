@@ -1,12 +1,10 @@
 """Executing a run from its configuration: identity, directory, record, training, truthful end."""
 
-import contextlib
-import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +15,11 @@ from experiments.runs import attempts, processes, record
 from experiments.runs.build import Assembly, assemble, build_trainer
 from experiments.runs.callbacks import RunFailed, RunKilled
 from experiments.runs.endings import SAID, Endings, ending_of, raised_by
+from experiments.runs.heartbeat import Beat
 from experiments.runs.identity import Identity, identify
 from experiments.runs.label import Label
 from experiments.runs.launch import launch
+from experiments.runs.log import LOG_FILE, last_lines, log_file
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
 from experiments.runs.rank import Order
@@ -34,13 +34,17 @@ from experiments.tracking.tracker import RunTracker, open_run, written_by
 
 __all__ = ["RunFailed", "RunKilled", "RunResult", "execute"]
 
-LOG_FILE = "log.txt"
 UNLABELLED = Label()
-LOGGED = ("experiments", "datamodules", "lightning_modules", "pytorch_lightning", "py.warnings")
+LOG_TAG = "whydeep.log"
 
 
 def execute(
-    cfg: DictConfig, *, progress: bool = True, command: Sequence[str] = (), label: Label = UNLABELLED
+    cfg: DictConfig,
+    *,
+    progress: bool = True,
+    heartbeat: Path | None = None,
+    command: Sequence[str] = (),
+    label: Label = UNLABELLED,
 ) -> RunResult:
     """Run what `cfg` describes, or return the result of the finished run of the same identity.
 
@@ -49,6 +53,7 @@ def execute(
     Args:
         cfg: composed by `configuration.compose`.
         progress: show epochs and errors while training.
+        heartbeat: a file that says where the run is and how far, for others (`heartbeat.Beat`).
         command: the command line, for the provenance.
         label: the run's name and tags in the tracking store.
 
@@ -60,20 +65,31 @@ def execute(
     """
     check_place(cfg)
     with processes.left_as_found():
-        return _execute(cfg, progress=progress, command=command, label=label)
+        return _execute(cfg, progress=progress, heartbeat=heartbeat, command=command, label=label)
 
 
-def _execute(cfg: DictConfig, *, progress: bool, command: Sequence[str], label: Label) -> RunResult:
+def _execute(
+    cfg: DictConfig, *, progress: bool, heartbeat: Path | None, command: Sequence[str], label: Label
+) -> RunResult:
     assembly = assemble(cfg)
     identity = identity_of(assembly)
     run_dir, session = _agree(assembly, identity)
     finished = RunResult.read(run_dir)
     if finished is not None and finished.status == "FINISHED":
         return finished.again()
-    endings = Endings(run_dir, session)
-    if processes.must_launch(cfg):
-        return _launch(run_dir, assembly, identity, endings, progress=progress, command=command, label=label)
-    return run_here(run_dir, assembly, identity, progress=progress, command=command, endings=endings, label=label)
+    if heartbeat is not None:
+        Beat(str(run_dir), time.time()).write(heartbeat)
+    run = _launch if processes.must_launch(cfg) else run_here
+    return run(
+        run_dir,
+        assembly,
+        identity,
+        progress=progress,
+        heartbeat=heartbeat,
+        command=command,
+        endings=Endings(run_dir, session),
+        label=label,
+    )
 
 
 def identity_of(assembly: Assembly) -> Identity:
@@ -90,6 +106,7 @@ def run_here(
     progress: bool,
     command: Sequence[str],
     endings: Endings,
+    heartbeat: Path | None = None,
     label: Label = UNLABELLED,
 ) -> RunResult:
     """Train and record in this process, as one of the run's processes; only the first records.
@@ -105,10 +122,11 @@ def run_here(
     dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
     tracker = open_run(run_dir, options, name=label.name or name, tags=label.tags, leftovers=dead)
     endings.forget_others()
-    with _log_file(run_dir / LOG_FILE):
+    with log_file(run_dir / LOG_FILE):
         try:
             before = record.start(tracker, run_dir, assembly, identity, collect(command))
-            outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=name if progress else None)
+            shown = name if progress else None
+            outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=shown, heartbeat=heartbeat)
             record.finish(tracker, run_dir, assembly, outcome, before)
         except BaseException as error:
             if not tracker.is_recorded():
@@ -122,6 +140,8 @@ def run_here(
                 # The error of another process is the cause; here the connection to it was lost.
                 endings.write(ending)
                 ending = endings.first() or ending
+            if ending.status == "FAILED" and (log := last_lines(run_dir / LOG_FILE)):
+                tracker.tags({LOG_TAG: log})
             result = _result(run_dir, assembly, identity, ending.status, reason=ending.reason)
             raise raised_by(ending, _end(tracker, options, result), error) from error
         result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
@@ -145,10 +165,11 @@ def _launch(
     run_dir: Path,
     assembly: Assembly,
     identity: Identity,
-    endings: Endings,
     *,
     progress: bool,
+    heartbeat: Path | None,
     command: Sequence[str],
+    endings: Endings,
     label: Label,
 ) -> RunResult:
     """Run in processes of their own; the record says in the end why the first of them ended."""
@@ -161,6 +182,7 @@ def _launch(
         session=endings.session,
         command=list(command) or sys.argv,
         progress=progress,
+        heartbeat=None if heartbeat is None else str(heartbeat.absolute()),
         name=label.name,
         tags=dict(label.tags),
     )
@@ -256,28 +278,3 @@ def _log_traceback(run_dir: Path) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write(masked(f"process {processes.rank()}: {traceback.format_exc()}"))
-
-
-class _MaskedFormatter(logging.Formatter):
-    """Writes no passwords, whoever logs them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
-
-
-@contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Keep what is logged, warnings included, in a file of the run."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in LOGGED]
-    logging.captureWarnings(capture=True)
-    for logger in loggers:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-        handler.close()
-        logging.captureWarnings(capture=False)

@@ -14,7 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 
+from experiments.runs import asked
+from experiments.runs.callbacks import RunKilled
+from experiments.runs.cores import cores
 from experiments.runs.endings import Ending, Endings
 from experiments.runs.rank import Order
 
@@ -38,14 +42,20 @@ def launch(count: int, endings: Endings, order: Order) -> Ending | None:
 
     Returns:
         The ending that the others followed from; `None` when the run is complete.
+
+    Raises:
+        RunKilled: this process was told to stop before it came to this.
     """
+    if (number := asked.stopped_by()) is not None:
+        raise RunKilled(number)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+    threads = str(max(1, cores() // count))
     text = json.dumps(order)
     running: list[subprocess.Popen[str]] = []
-    with _passing_on(running):
+    passed_on: list[int] = []
+    with _passing_on(running, passed_on):
         for rank in range(count):
             process = subprocess.Popen(  # noqa: S603 - this interpreter, with a module of ours
                 [sys.executable, "-m", "experiments.runs.rank", str(os.getpid())],
@@ -73,11 +83,15 @@ def launch(count: int, endings: Endings, order: Order) -> Ending | None:
                     process.stdin.close()
         silent = _wait(running)
     told = endings.first()
+    if told is None and passed_on and any(process.returncode for process in running):
+        # Too early for them to say so.
+        reason = str(RunKilled(passed_on[0]))
+        return Ending(0, "KILLED", reason, time.time(), signal_number=passed_on[0])
     if silent is not None and (told is None or silent.time < told.time):
         return silent
     if told is None and any(process.returncode for process in running):
         rank, code = next((rank, process.returncode) for rank, process in enumerate(running) if process.returncode)
-        return Ending(rank, "FAILED", f"process {rank} of {count} ended with {code}", time.time())
+        return Ending(rank, "FAILED", f"process {rank} of {count} ended with {code}", time.time(), crashed=True)
     return told
 
 
@@ -92,7 +106,7 @@ def _wait(running: list[subprocess.Popen[str]]) -> Ending | None:
             rank, code = next((rank, code) for rank, code in enumerate(codes) if code)
             if code < 0:
                 reason = f"process {rank} of {len(codes)} was killed by {signal.Signals(-code).name}"
-                silent = Ending(rank, "FAILED", reason, time.time() - NOTICED_SECONDS)
+                silent = Ending(rank, "FAILED", reason, time.time() - NOTICED_SECONDS, crashed=True)
             stopped = code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
             deadline = time.monotonic() + (STOPPED_SECONDS if stopped else FAILED_SECONDS)
         elif deadline is not None and time.monotonic() > deadline:
@@ -109,15 +123,18 @@ def _send(running: list[subprocess.Popen[str]], number: int) -> None:
 
 
 @contextlib.contextmanager
-def _passing_on(running: list[subprocess.Popen[str]]) -> Iterator[None]:
+def _passing_on(running: list[subprocess.Popen[str]], passed_on: list[int]) -> Iterator[None]:
     """Send Ctrl-C and SIGTERM to the processes instead of ending before them; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: signal.signal(number, lambda received, _: _send(running, received))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler
+        asked.tell(number)
+        passed_on.append(number)
+        _send(running, number)
+
+    before = {number: signal.signal(number, pass_on) for number in asked.SIGNALS}
     try:
         yield
     finally:

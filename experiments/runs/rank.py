@@ -19,6 +19,7 @@ class Order(TypedDict):
     session: str
     command: list[str]
     progress: bool
+    heartbeat: str | None
     name: str | None
     tags: dict[str, str]
 
@@ -47,6 +48,7 @@ def main(order: Order) -> int:
             assembly,
             identity_of(assembly),
             progress=order["progress"],
+            heartbeat=None if order["heartbeat"] is None else Path(order["heartbeat"]),
             command=order["command"],
             endings=endings,
             label=Label(order["name"], order["tags"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from experiments.runs import asked
 from experiments.runs.callbacks import Checkpoints, RunKilled, ends_epoch
 
 
@@ -19,11 +20,9 @@ class CleanStop(Callback):
     validated and saved.
     """
 
-    _signals = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
-        self.signal_number: int | None = None
+        self.signal_number: int | None = asked.stopped_by()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -31,7 +30,7 @@ class CleanStop(Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in self._signals}
+        before = {number: signal.getsignal(number) for number in asked.SIGNALS}
         self._handle()
         try:
             yield
@@ -51,10 +50,11 @@ class CleanStop(Callback):
         # Lightning wraps the handler for SIGTERM in one that ends a validation without a word, and in which several
         # processes wait for each other wherever they are.
         if threading.current_thread() is threading.main_thread():
-            for number in self._signals:
+            for number in asked.SIGNALS:
                 signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the form of a signal handler
+        asked.tell(number)
         if self.signal_number is not None:
             raise RunKilled(number)
         self.signal_number = number

@@ -14,10 +14,22 @@ from torch import Tensor
 from experiments.runs.build import Assembly, build_trainer
 from experiments.runs.callbacks import Checkpoints, EpochTimes, Recorder, RunFailed, StepLosses
 from experiments.runs.gradient_flow import GradientFlow
+from experiments.runs.heartbeat import Heartbeat
 from experiments.runs.inspection import write_gradient_flow
 from experiments.runs.options import RunOptions
 from experiments.runs.progress import TrainingProgress
 from experiments.runs.stopping import CleanStop
+
+# What every finished run tells of itself: see `Outcome.metrics`. A top-5 error needs five classes.
+METRICS = (
+    *(f"{split}/{name}" for split in ("test", "val", "train") for name in ("top1_error", "top5_error", "loss")),
+    "best/val_top1_error",
+    "best/epoch",
+    "time/train_seconds",
+    "time/test_seconds",
+    "spent/epochs",
+    "spent/steps",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,13 @@ class Watchers:
 
 
 def watchers(
-    options: RunOptions, run_dir: Path, recorder: Recorder, *, name: str | None, flow: GradientFlow | None = None
+    options: RunOptions,
+    run_dir: Path,
+    recorder: Recorder,
+    *,
+    name: str | None,
+    heartbeat: Path | None = None,
+    flow: GradientFlow | None = None,
 ) -> Watchers:
     """Return the callbacks that every run has, and those that are asked for; no progress without a `name`."""
     losses = StepLosses(recorder)
@@ -60,10 +78,20 @@ def watchers(
         callbacks.insert(0, flow)
     if name is not None:
         callbacks.append(TrainingProgress(name))
+    if heartbeat is not None:
+        callbacks.append(Heartbeat(heartbeat, run_dir))
     return Watchers(callbacks, checkpoints, times, stop)
 
 
-def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger | None, *, name: str | None) -> Outcome:
+def train(
+    assembly: Assembly,
+    run_dir: Path,
+    recorder: Recorder,
+    logger: Logger | None,
+    *,
+    name: str | None,
+    heartbeat: Path | None = None,
+) -> Outcome:
     """Fit, then test the best checkpoint by validation once: the averaged weights where `ema_decay` asks for them.
 
     A run that ends before its first validation tests its last weights.
@@ -74,6 +102,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
         recorder: gets what the callbacks measure.
         logger: gets the errors of each epoch.
         name: shown beside the progress; `None` shows none.
+        heartbeat: a file that says how far the training is, for others.
 
     Raises:
         RunKilled: Ctrl-C or SIGTERM; `last.ckpt` is what is gone on from.
@@ -82,7 +111,7 @@ def train(assembly: Assembly, run_dir: Path, recorder: Recorder, logger: Logger 
     flow = None
     if every := assembly.options.gradient_flow_every:
         flow = GradientFlow(every, assembly.network, [layer.name for layer in assembly.measures.layers])
-    watch = watchers(assembly.options, run_dir, recorder, name=name, flow=flow)
+    watch = watchers(assembly.options, run_dir, recorder, name=name, heartbeat=heartbeat, flow=flow)
     checkpoints, times, stop = watch.checkpoints, watch.times, watch.stop
     trainer = build_trainer(assembly.cfg, callbacks=watch.callbacks, logger=logger, run_dir=str(run_dir))
     resumed = checkpoints.last if checkpoints.last.exists() else None

@@ -1,76 +1,199 @@
-"""Executing the runs of a study in this process, one after the other: what fails is noted, the rest goes on."""
+"""Executing the runs of a study: in order, several at once where asked; what fails is noted, the rest goes on."""
 
+import contextlib
 import signal
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from experiments.errors import UserError
-from experiments.runs.execute import RunFailed, RunKilled
-from experiments.runs.result import RunResult
-from experiments.studies import wording
+from experiments.runs.asked import Asked, listening
+from experiments.runs.crash import end_crashed
+from experiments.runs.heartbeat import Beat
+from experiments.runs.label import Label
+from experiments.runs.record import plain
+from experiments.studies.board import Board, Event, EventKind
 from experiments.studies.comparison import Replicate
+from experiments.studies.execution_options import ExecutionOptions
+from experiments.studies.here import Here
+from experiments.studies.job import Job, JobOutcome
+from experiments.studies.launched import Launched
 from experiments.studies.plan import PlannedRun
+from experiments.studies.pool import Pool
 
-Execute = Callable[[PlannedRun], RunResult]
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from experiments.runs.result import Status
+
+POLL_SECONDS = 0.25
+# A stop is waited for: until it is asked for again, and then until it is enforced.
+STOP_SECONDS, ENFORCE_SECONDS = 120.0, 20.0
 
 
-def run_all(
-    planned: Sequence[PlannedRun], execute: Execute, metric: str, say: Say
-) -> tuple[list[Replicate], int | None]:
-    """Execute `planned` in order; an exception ends one run, Ctrl-C or SIGTERM all of them.
+class Executor(Protocol):
+    """Executes jobs, `capacity` of them at once. `stopped_by` is the signal that ended a job of this very process."""
+
+    capacity: int
+    stopped_by: int | None
+
+    def start(self, job: Job) -> None:
+        """Begin a job; call it for no more than `capacity` at once."""
+
+    def ended(self, seconds: float) -> list[tuple[Job, JobOutcome]]:
+        """Return what has ended, after so many seconds at the most."""
+
+    def stop(self, number: int) -> None:
+        """Tell the jobs that run to stop cleanly; a second time, at once."""
+
+    def kill(self) -> None:
+        """End at once what runs."""
+
+    def close(self) -> None:
+        """End the processes that execute jobs."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What became of the runs of a study; `stopped_by` is the signal that ended them before their time."""
+
+    replicates: list[Replicate]
+    stopped_by: int | None
+
+
+def jobs_of(
+    planned: Sequence[PlannedRun], folder: Path, label: Callable[[PlannedRun], Label] | None = None
+) -> list[Job]:
+    """Return the jobs of planned runs, in their order; their files are kept in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for run in planned:
+        own = Label() if label is None else label(run)
+        jobs.append(
+            Job(
+                arm=run.arm,
+                seed=run.seed,
+                config=plain(run.cfg),
+                command=tuple(run.command),
+                folder=str(folder.absolute()),
+                name=own.name,
+                tags=dict(own.tags),
+            )
+        )
+    return jobs
+
+
+def execute_all(
+    jobs: Sequence[Job],
+    options: ExecutionOptions,
+    board: Board,
+    *,
+    progress: bool = False,
+    make: "Callable[[ExecutionOptions, Path, Asked, bool], Executor] | None" = None,
+) -> Execution:
+    """Execute `jobs` in their order; an exception or a crash ends one of them, Ctrl-C or SIGTERM all.
 
     Args:
-        planned: the runs.
-        execute: runs one of them.
-        metric: told of each finished run.
-        say: gets one line when a run ends.
+        jobs: of `jobs_of`.
+        options: how.
+        board: shows what happens.
+        progress: show epochs and errors of the run, where it is executed in this process.
+        make: makes the executor; by default that of `options`.
 
     Returns:
-        One replicate for each planned run, and the number of the signal that stopped them (`None`: none did).
+        One replicate for each job, in their order.
     """
-    replicates: list[Replicate] = []
-    for number, run in enumerate(planned, start=1):
-        head = f"[{number}/{len(planned)}] {run.arm} seed {run.seed}"
-        began = time.perf_counter()
-        try:
-            result = execute(run)
-        except (RunKilled, KeyboardInterrupt) as killed:
-            reason = str(killed) or "stopped"
-            say(f"{head}: {reason}; the same command continues it")
-            signal_number = killed.signal_number if isinstance(killed, RunKilled) else signal.SIGINT
-            recorded = killed.result if isinstance(killed, RunKilled) else None
-            replicates.append(Replicate(run.arm, run.seed, "KILLED", recorded, reason, tuple(run.command)))
-            replicates += [
-                Replicate(rest.arm, rest.seed, "NOT RUN", None, "stopped before its turn", tuple(rest.command))
-                for rest in planned[number:]
-            ]
-            return replicates, signal_number
-        except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
-            reason = _reason(error)
-            recorded = error.result if isinstance(error, RunFailed) else None
-            say(f"{head}: failed: {reason}{'' if recorded is None else f', run {_label(recorded)}'}")
-            replicates.append(Replicate(run.arm, run.seed, "FAILED", recorded, reason, tuple(run.command)))
-            continue
-        say(f"{head}: {_told(result, metric, time.perf_counter() - began)}")
-        replicates.append(Replicate(run.arm, run.seed, result.status, result, result.reason, tuple(run.command)))
-    return replicates, None
+    with listening() as asked, contextlib.ExitStack() as stack:
+        folder = Path(jobs[0].folder) if jobs else Path()
+        executor = (make or _executor)(options, folder, asked, progress)
+        stack.callback(executor.close)
+        stack.enter_context(board)
+        return _Scheduler(jobs, options, board, executor, asked).run()
 
 
-def _reason(error: Exception) -> str:
-    """Say in one line what ended a run; the class of an exception that was not made to be read by a person, too."""
-    text = " ".join(str(error).split())
-    if isinstance(error, RunFailed | UserError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _executor(options: ExecutionOptions, folder: Path, asked: Asked, progress: bool) -> Executor:
+    if options.launcher == "here":
+        return Here(asked, progress=progress)
+    if options.launcher == "pool":
+        return Pool(options.workers)
+    return Launched(options.launcher, options.workers, folder, options.settings)
 
 
-def _label(result: RunResult) -> str:
-    return result.run_id or result.run_dir.name
+class _Scheduler:
+    """Keeps an executor busy until nothing is left to do, or until this process is told to stop."""
 
+    def __init__(
+        self, jobs: Sequence[Job], options: ExecutionOptions, board: Board, executor: Executor, asked: Asked
+    ) -> None:
+        self._jobs = list(jobs)
+        self._numbers = {(job.arm, job.seed): number for number, job in enumerate(jobs, start=1)}
+        self._queue = deque(jobs)
+        self._running: list[Job] = []
+        self._outcomes: dict[tuple[str, int], JobOutcome] = {}
+        self._tried: Counter[tuple[str, int]] = Counter()
+        self._options = options
+        self._board = board
+        self._executor = executor
+        self._asked = asked
+        self._passed_on = 0
+        self._deadline = float("inf")
 
-def _told(result: RunResult, metric: str, seconds: float) -> str:
-    value = result.metrics.get(metric)
-    number = "not recorded" if value is None else f"{value:.2f} {wording.metric_unit(metric)}".strip()
-    how = "finished before" if result.skipped else f"{seconds:.1f} s"
-    return f"{wording.metric_name(metric)} {number}, {how}, run {_label(result)}"
+    @property
+    def _stopped_by(self) -> int | None:
+        return self._asked.number or self._executor.stopped_by
+
+    def run(self) -> Execution:
+        while self._running or (self._queue and self._stopped_by is None):
+            while self._queue and self._stopped_by is None and len(self._running) < self._executor.capacity:
+                self._start(self._queue.popleft())
+            self._pass_on()
+            for job, outcome in self._executor.ended(POLL_SECONDS):
+                self._running.remove(job)
+                self._end(job, outcome)
+        return Execution([self._replicate(job) for job in self._jobs], self._stopped_by)
+
+    def _start(self, job: Job) -> None:
+        self._tried[job.arm, job.seed] += 1
+        for suffix in ("progress", "log"):
+            job.file(suffix).unlink(missing_ok=True)
+        self._running.append(job)
+        self._tell("started", job)
+        self._executor.start(job)
+
+    def _end(self, job: Job, outcome: JobOutcome) -> None:
+        key = (job.arm, job.seed)
+        # Without anybody having told the study to stop, a job that was told to has lost its process as in a crash.
+        lost = outcome.crashed or outcome.status == "KILLED"
+        if lost and self._stopped_by is None and self._tried[key] <= self._options.retries:
+            self._tell("retried", job, outcome)
+            self._queue.appendleft(job)
+            return
+        if outcome.status == "FAILED" and outcome.result is None and outcome.crashed:
+            if self._stopped_by is not None:
+                number = self._stopped_by
+                outcome = replace(outcome, status="KILLED", reason=f"stopped by {signal.Signals(number).name}")
+            beat = Beat.read(job.file("progress"))
+            if beat is not None:
+                status: Status = "KILLED" if outcome.status == "KILLED" else "FAILED"
+                outcome = replace(outcome, result=end_crashed(Path(beat.run_dir), status, str(outcome.reason)))
+        self._outcomes[key] = outcome
+        ended: dict[str, EventKind] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
+        self._tell(ended[outcome.status], job, outcome)
+
+    def _pass_on(self) -> None:
+        """Pass signals on to what runs, each once; when nothing happens for long, without being asked again."""
+        while self._passed_on < self._asked.count:
+            self._passed_on += 1
+            self._executor.stop(self._asked.number or signal.SIGTERM)
+            self._deadline = time.monotonic() + (STOP_SECONDS if self._passed_on == 1 else ENFORCE_SECONDS)
+        if time.monotonic() > self._deadline:
+            self._executor.kill()
+
+    def _tell(self, kind: EventKind, job: Job, outcome: JobOutcome | None = None) -> None:
+        self._board.event(Event(kind, job, self._numbers[job.arm, job.seed], outcome))
+
+    def _replicate(self, job: Job) -> Replicate:
+        outcome = self._outcomes.get((job.arm, job.seed))
+        if outcome is None:
+            return Replicate(job.arm, job.seed, "NOT RUN", None, "stopped before its turn", job.command)
+        return Replicate(job.arm, job.seed, outcome.status, outcome.result, outcome.reason, job.command)

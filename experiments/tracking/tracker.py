@@ -93,9 +93,13 @@ def open_run(
     return tracker
 
 
-def written_by(run_dir: Path, holder: str) -> UserError:
+class BusyError(UserError):
+    """Another process writes the run."""
+
+
+def written_by(run_dir: Path, holder: str) -> BusyError:
     """Return what is said to whoever wants to write a run that another process writes."""
-    return UserError(
+    return BusyError(
         f"run_dir={run_dir}: another process ({holder}) is writing this run; wait until it has ended, "
         "or choose another directory"
     )

@@ -31,6 +31,7 @@ ORDER: Order = {
     "session": "s",
     "command": [],
     "progress": False,
+    "heartbeat": None,
     "name": None,
     "tags": {},
 }

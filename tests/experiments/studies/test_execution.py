@@ -1,16 +1,23 @@
 """One run that fails does not stop the others; being told to stop does, and leaves nothing unsaid."""
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 from omegaconf import OmegaConf
 
-from experiments.runs.execute import RunFailed, RunKilled
+from experiments.errors import UserError
+from experiments.runs.asked import Asked
+from experiments.runs.label import Label
 from experiments.runs.result import RunResult
+from experiments.studies.board import Board, Lines
 from experiments.studies.budget import Share
-from experiments.studies.execution import run_all
+from experiments.studies.execution import Execution, execute_all, jobs_of
+from experiments.studies.execution_options import ExecutionOptions, execution_options
 from experiments.studies.factors import Cell
+from experiments.studies.job import Job, JobOutcome
 from experiments.studies.plan import PlannedArm, PlannedRun
 
 METRIC = "test/top1_error"
@@ -19,73 +26,239 @@ ARMS = [
     for name in ("a", "b")
 ]
 PLANNED = [PlannedRun(arm, seed) for seed in (0, 1) for arm in ARMS]
+CRASH = JobOutcome("FAILED", reason="its process was killed by SIGKILL", crashed=True)
 
 
-def result(run: PlannedRun, *, skipped: bool = False) -> RunResult:
+def result(job: Job, *, skipped: bool = False) -> RunResult:
     metrics = {METRIC: 1.5}
     return RunResult(
-        Path("runs/x"), "1234", "i", "x", "FINISHED", run.seed, {}, (1, 8, 8), metrics=metrics, skipped=skipped
+        Path("runs/x"), "1234", "i", "x", "FINISHED", job.seed, {}, (1, 8, 8), metrics=metrics, skipped=skipped
     )
 
 
-def raising(error: BaseException, *, at: int) -> Callable[[PlannedRun], RunResult]:
-    def execute(run: PlannedRun) -> RunResult:
-        if PLANNED.index(run) == at:
-            raise error
-        return result(run, skipped=run.seed == 0)
+class Scripted:
+    """An executor whose jobs end as they are told to, the last of those that run first."""
 
-    return execute
+    stopped_by: int | None = None
+
+    def __init__(self, end: Callable[[Job, int], JobOutcome | None], capacity: int = 1) -> None:
+        self.capacity = capacity
+        self.started: list[tuple[str, int]] = []
+        self.most = 0
+        self.stops: list[int] = []
+        self.closed = False
+        self._end = end
+        self._running: list[Job] = []
+
+    def start(self, job: Job) -> None:
+        self.started.append((job.arm, job.seed))
+        self._running.append(job)
+        self.most = max(self.most, len(self._running))
+
+    def ended(self, seconds: float) -> list[tuple[Job, JobOutcome]]:
+        assert seconds > 0
+        job = self._running[-1]
+        outcome = self._end(job, self.started.count((job.arm, job.seed)))
+        if outcome is None:
+            return []
+        self._running.remove(job)
+        return [(job, outcome)]
+
+    def stop(self, number: int) -> None:
+        self.stops.append(number)
+
+    def kill(self) -> None:
+        raise AssertionError("nothing hangs here")
+
+    def close(self) -> None:
+        self.closed = True
 
 
-def test_all_runs_are_executed_in_order_and_told() -> None:
+def run(
+    folder: Path, executor: Scripted, told: list[str], *, planned: Sequence[PlannedRun] = PLANNED, retries: int = 1
+) -> Execution:
+    jobs = jobs_of(planned, folder)
+    board: Board = Lines(told.append, METRIC, len(jobs))
+    execution = execute_all(jobs, ExecutionOptions(retries=retries), board, make=lambda *_: executor)
+    assert executor.closed
+    return execution
+
+
+def well(job: Job, attempt: int) -> JobOutcome:
+    assert attempt == 1
+    return JobOutcome("FINISHED", result(job, skipped=job.seed == 0), seconds=0.04)
+
+
+def once(outcome: JobOutcome, arm: str, seed: int, *, attempts: int = 1) -> Callable[[Job, int], JobOutcome]:
+    """Let one job end so in its first attempts, and all others well."""
+
+    def end(job: Job, attempt: int) -> JobOutcome:
+        bad = (job.arm, job.seed) == (arm, seed) and attempt <= attempts
+        return outcome if bad else JobOutcome("FINISHED", result(job))
+
+    return end
+
+
+def test_all_runs_are_executed_in_order_and_told(tmp_path: Path) -> None:
     told: list[str] = []
-    replicates, stopped_by = run_all(PLANNED, lambda run: result(run, skipped=run.seed == 0), METRIC, told.append)
-    assert stopped_by is None
-    assert [(one.arm, one.seed, one.status) for one in replicates] == [
+    executor = Scripted(well)
+    execution = run(tmp_path, executor, told)
+    assert execution.stopped_by is None
+    assert executor.started == [(run.arm, run.seed) for run in PLANNED]
+    assert [(one.arm, one.seed, one.status) for one in execution.replicates] == [
         (arm, seed, "FINISHED") for seed in (0, 1) for arm in ("a", "b")
     ]
-    assert replicates[3].command == ("whydeep", "train", "seed=1")
+    assert execution.replicates[3].command == ("whydeep", "train", "seed=1")
     assert told[0] == "[1/4] a seed 0: top-1 error 1.50 %, finished before, run 1234"
-    assert told[3].startswith("[4/4] b seed 1: top-1 error 1.50 %, 0.0 s, run 1234")
+    assert told[3] == "[4/4] b seed 1: top-1 error 1.50 %, 0.0 s, run 1234"
 
 
-def test_a_failed_run_keeps_its_reason_and_the_others_go_on() -> None:
+def test_no_more_run_at_once_than_there_are_workers_and_the_order_stays(tmp_path: Path) -> None:
+    executor = Scripted(well, capacity=3)
+    execution = run(tmp_path, executor, [])
+    assert executor.most == 3
+    assert executor.started == [(run.arm, run.seed) for run in PLANNED]
+    # However they end, the replicates are in the order of the plan.
+    assert [(one.arm, one.seed) for one in execution.replicates] == [(run.arm, run.seed) for run in PLANNED]
+
+
+def test_a_failed_run_keeps_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
     told: list[str] = []
-    broken = raising(RunFailed("the loss became nan\nat step 3"), at=1)
-    replicates, stopped_by = run_all(PLANNED, broken, METRIC, told.append)
-    assert stopped_by is None
-    assert [one.status for one in replicates] == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
-    assert replicates[1].result is None
-    assert replicates[1].reason == "the loss became nan at step 3"
-    assert "failed: the loss became nan at step 3" in told[1]
+    broken = once(JobOutcome("FAILED", reason="the loss became nan at step 3"), "b", 0)
+    execution = run(tmp_path, executor := Scripted(broken), told)
+    assert execution.stopped_by is None
+    assert [one.status for one in execution.replicates] == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
+    assert execution.replicates[1].result is None
+    assert execution.replicates[1].reason == "the loss became nan at step 3"
+    assert told[1] == "[2/4] b seed 0: failed: the loss became nan at step 3"
+    assert len(executor.started) == 4, "what is the same the next time is not tried again"
 
 
-def test_a_failed_run_is_found_by_what_is_recorded_of_it() -> None:
+def test_a_failed_run_is_found_by_what_is_recorded_of_it(tmp_path: Path) -> None:
     told: list[str] = []
-    broken = raising(RunFailed("the loss became nan", result(PLANNED[1])), at=1)
-    replicates, _ = run_all(PLANNED, broken, METRIC, told.append)
-    assert replicates[1].label == "1234"
+    recorded = result(Job("b", 0, {}, (), ""))
+    broken = once(JobOutcome("FAILED", recorded, "the loss became nan"), "b", 0)
+    execution = run(tmp_path, Scripted(broken), told)
+    assert execution.replicates[1].label == "1234"
     assert told[1] == "[2/4] b seed 0: failed: the loss became nan, run 1234"
 
 
-def test_any_exception_is_a_failed_run() -> None:
-    for error, reason in ((MemoryError(), "MemoryError"), (KeyError("k"), "KeyError: 'k'")):
-        replicates, _ = run_all(PLANNED, raising(error, at=0), METRIC, lambda _: None)
-        assert [one.status for one in replicates] == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
-        assert replicates[0].reason == reason
-
-
-def test_a_killed_run_ends_the_study_and_the_rest_is_listed() -> None:
+def test_a_crash_is_tried_again_at_once_and_only_so_often(tmp_path: Path) -> None:
     told: list[str] = []
-    replicates, stopped_by = run_all(PLANNED, raising(RunKilled(signal.SIGTERM), at=1), METRIC, told.append)
-    assert stopped_by == signal.SIGTERM
-    assert [one.status for one in replicates] == ["FINISHED", "KILLED", "NOT RUN", "NOT RUN"]
-    assert replicates[1].reason == "stopped by SIGTERM"
-    assert all(one.reason for one in replicates[1:])
-    assert told[-1] == "[2/4] b seed 0: stopped by SIGTERM; the same command continues it"
+    execution = run(tmp_path, executor := Scripted(once(CRASH, "a", 1)), told)
+    assert [one.status for one in execution.replicates] == ["FINISHED"] * 4
+    assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("a", 1), ("b", 1)]
+    assert told[2] == "[3/4] a seed 1: its process was killed by SIGKILL; tried again"
+
+    for retries, attempts in ((0, 1), (1, 2), (3, 4)):
+        always = once(CRASH, "a", 1, attempts=99)
+        execution = run(tmp_path, executor := Scripted(always), told, retries=retries)
+        assert executor.started.count(("a", 1)) == attempts
+        assert [one.status for one in execution.replicates] == ["FINISHED", "FINISHED", "FAILED", "FINISHED"]
+        assert execution.replicates[2].reason == "its process was killed by SIGKILL"
 
 
-def test_ctrl_c_between_runs_counts_as_one() -> None:
-    replicates, stopped_by = run_all(PLANNED, raising(KeyboardInterrupt(), at=0), METRIC, lambda _: None)
-    assert stopped_by == signal.SIGINT
-    assert [one.status for one in replicates] == ["KILLED", "NOT RUN", "NOT RUN", "NOT RUN"]
+def test_a_worker_that_somebody_else_stops_is_replaced(tmp_path: Path) -> None:
+    stopped = JobOutcome("KILLED", reason="stopped by SIGTERM", signal_number=signal.SIGTERM)
+    execution = run(tmp_path, executor := Scripted(once(stopped, "a", 0)), [])
+    assert execution.stopped_by is None
+    assert [one.status for one in execution.replicates] == ["FINISHED"] * 4
+    assert len(executor.started) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_study_and_the_rest_is_listed(tmp_path: Path, number: signal.Signals) -> None:
+    told: list[str] = []
+    looks = 0
+
+    def end(job: Job, attempt: int) -> JobOutcome | None:
+        nonlocal looks
+        if (job.arm, job.seed) != ("b", 0):
+            return well(job, attempt)
+        looks += 1
+        # Told once, the job takes its time; told again, it ends.
+        if looks in (1, 3):
+            os.kill(os.getpid(), number)
+        done = len(executor.stops) == 2
+        return JobOutcome("KILLED", reason=f"stopped by {number.name}", signal_number=number) if done else None
+
+    executor = Scripted(end)
+    before = signal.getsignal(number)
+    execution = run(tmp_path, executor, told)
+    assert execution.stopped_by == number
+    assert executor.stops == [number, number]
+    assert [one.status for one in execution.replicates] == ["FINISHED", "KILLED", "NOT RUN", "NOT RUN"]
+    assert all(one.reason for one in execution.replicates[1:])
+    assert told[-1] == f"[2/4] b seed 0: stopped by {number.name}; the same command continues it"
+    assert signal.getsignal(number) is before
+
+
+def test_a_run_that_stops_this_very_process_ends_the_study(tmp_path: Path) -> None:
+    def end(job: Job, attempt: int) -> JobOutcome:
+        if (job.arm, job.seed) == ("b", 0):
+            executor.stopped_by = signal.SIGINT
+            return JobOutcome("KILLED", reason="stopped by SIGINT", signal_number=signal.SIGINT)
+        return well(job, attempt)
+
+    executor = Scripted(end)
+    execution = run(tmp_path, executor, [])
+    assert execution.stopped_by == signal.SIGINT
+    assert len(executor.started) == 2
+
+
+def test_a_process_that_dies_while_the_study_stops_counts_as_stopped(tmp_path: Path) -> None:
+    def end(_: Job, attempt: int) -> JobOutcome | None:
+        assert attempt == 1
+        if not executor.stops:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return None
+        return CRASH
+
+    execution = run(tmp_path, executor := Scripted(end), [])
+    assert [one.status for one in execution.replicates] == ["KILLED", "NOT RUN", "NOT RUN", "NOT RUN"]
+    assert execution.replicates[0].reason == "stopped by SIGTERM"
+
+
+def test_jobs_are_plain_and_labelled(tmp_path: Path) -> None:
+    cfg = OmegaConf.create({"a": {"b": [1, 2]}, "c": "${a.b}", "seed": 7})
+    arm = PlannedArm(Cell("x.y", (), {}, is_baseline=True), (), Share(), cfg, ("seed",))
+    planned = [PlannedRun(arm, 7)]
+    (job,) = jobs_of(planned, tmp_path / "jobs", lambda one: Label(f"{one.arm} {one.seed}", {"whydeep.arm": one.arm}))
+    assert job.config == {"a": {"b": [1, 2]}, "c": [1, 2], "seed": 7}
+    assert (job.name, job.tags) == ("x.y 7", {"whydeep.arm": "x.y"})
+    assert Job.read(job.write()) == job
+
+
+def test_outcomes_come_back_whole(tmp_path: Path) -> None:
+    job = Job("a", 1, {}, (), "")
+    for outcome in (CRASH, JobOutcome("FINISHED", result(job), seconds=1.5), JobOutcome("FAILED", log="x\ny")):
+        outcome.write(tmp_path / "outcome")
+        assert JobOutcome.read(tmp_path / "outcome") == outcome
+    assert JobOutcome.read(tmp_path / "none") is None
+
+
+def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHYDEEP_CORES", "3")
+    assert execution_options() == ExecutionOptions("here", 1, 1)
+    assert execution_options(workers="1") == ExecutionOptions("here", 1, 1)
+    assert execution_options(workers="4", retries="0") == ExecutionOptions("pool", 4, 0)
+    assert execution_options(launcher="pool") == ExecutionOptions("pool", 3, 1)
+    assert execution_options(launcher="pool", workers="1") == ExecutionOptions("pool", 1, 1)
+    cluster = execution_options(launcher="submitit_slurm", settings=["hydra.launcher.partition=gpu"])
+    assert (cluster.workers, cluster.settings) == (64, ("hydra.launcher.partition=gpu",))
+    for given, complaint in (
+        ({"launcher": "slurm"}, "launcher=slurm: no such launcher; did you mean 'submitit_slurm'"),
+        ({"launcher": "here"}, "launcher=here: no such launcher"),
+        ({"workers": "0"}, "workers=0: must be a whole number from 1"),
+        ({"workers": "two"}, "workers=two: must be a whole number from 1"),
+        ({"retries": "-1"}, "retries=-1: must be a whole number from 0"),
+        ({"settings": ["hydra.launcher.x=1"]}, "hydra.launcher.x=1: goes with a launcher of Hydra's"),
+    ):
+        with pytest.raises(UserError, match=complaint.replace("?", r"\?")):
+            execution_options(**given)
+
+
+def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:
+    execution = run(tmp_path, Scripted(well), [], planned=[])
+    assert execution == Execution([], None)
+    assert Asked().number is None

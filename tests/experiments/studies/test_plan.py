@@ -12,7 +12,6 @@ from experiments.runs.result import RunResult, Status
 from experiments.studies.comparison import Replicate
 from experiments.studies.confounds import planned_confounds, recorded_confounds
 from experiments.studies.forecast import forecast, minutes, remaining
-from experiments.studies.measured import measured
 from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
 from experiments.studies.state import ArmState, look, remember
 from experiments.studies.study import Study, checked
@@ -170,31 +169,6 @@ def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
     stack, resnet = states(tmp_path, planned, [0])
     assert stack.replicates[0].kind == "done"
     assert (resnet.replicates[0].kind, resnet.replicates[0].why) == ("stale", "code: lightning_modules.networks.resnet")
-
-
-def test_a_claim_on_a_measure_is_exact_and_unknown_ones_are_refused() -> None:
-    arms = {state.arm.name: state.assembly.measures for state in look(plan_arms(study()), [0], Path("unused"))}
-    equal = {"contrast": "stacked - wide", "is": "equal"}
-    claims = study(
-        claims={
-            "all": {**equal, "on": "measure/parameters"},
-            "filters": {
-                "contrast": "stacked / wide",
-                "on": "measure/parameters",
-                "layers": "stages.*.0",
-                "is": "equal",
-            },
-            "odd": {"contrast": "stacked - wide", "on": "measure/parametrs", "is": "equal"},
-            "none": {"contrast": "stacked - wide", "on": "measure/macs", "layers": "blocks.*", "is": "equal"},
-        }
-    ).claims
-    assert measured("all", claims["all"], arms) == {name: found.parameters for name, found in arms.items()}
-    filters = measured("filters", claims["filters"], arms)
-    assert filters == {"wide": 2 * 25 * 64, "stacked": 2 * 18 * 64}
-    with pytest.raises(UserError, match=r"claims\.odd\.on=measure/parametrs: no such measure; did you mean 'measure/p"):
-        measured("odd", claims["odd"], arms)
-    with pytest.raises(UserError, match=r"claims\.none\.layers=blocks\.\*: no layer of wide matches"):
-        measured("none", claims["none"], arms)
 
 
 def test_minutes_come_from_a_probe_and_shrink_with_workers() -> None:
