@@ -1,6 +1,6 @@
 """One MLflow store, and what can go wrong with it put into four words: away, refused, gone, deleted.
 
-This is the only module that calls MLflow's client, and it imports MLflow when it is first used: the import takes two
+This module and `search` alone call MLflow, and they import it when it is first used: the import takes two
 seconds that a run's first steps, and commands that record nothing, should not wait for.
 """
 
@@ -81,14 +81,14 @@ class Store:
     @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's client; the first use imports MLflow and makes an SQLite store that does not exist yet."""
-        with _translated(), no_fork():
+        with translated(), no_fork():
             return _connect(self.destination, self._timeout_seconds)
 
     def answers(self) -> bool:
         """Whether the store can be reached at all."""
         try:
             client = self.client
-            with _translated():
+            with translated():
                 client.search_experiments(max_results=1)
         except StoreAwayError:
             return False
@@ -97,7 +97,7 @@ class Store:
     def experiment_id(self, name: str) -> str:
         """The id of an experiment, made where it does not exist, with the charts of its pages."""
         client = self.client
-        with _translated():
+        with translated():
             found = client.get_experiment_by_name(name)
             if found is None:
                 root = self.destination.artifact_root
@@ -122,7 +122,7 @@ class Store:
         for key, value in missing_tags(experiment.experiment_id, experiment.tags).items():
             for last_try in (False, True):
                 try:
-                    with _translated():
+                    with translated():
                         self.client.set_experiment_tag(experiment.experiment_id, key, value)
                     break
                 except (StoreAwayError, RefusedError, RunGoneError) as error:
@@ -133,14 +133,14 @@ class Store:
     def runs_with_key(self, experiment_id: str, key: str) -> list[str]:
         """The ids of the runs that carry a run key, first made first; more than one only after a lost answer."""
         client = self.client
-        with _translated():
+        with translated():
             found = client.search_runs([experiment_id], f"tags.`{RUN_KEY_TAG}` = '{key}'", order_by=["start_time ASC"])
             return [run.info.run_id for run in found]
 
     def create_run(self, experiment_id: str, key: str, name: str, start: float) -> str:
         """Make a run and return its id; ``start`` in seconds since the epoch."""
         client = self.client
-        with _translated():
+        with translated():
             run = client.create_run(
                 experiment_id, start_time=milliseconds(start), run_name=name, tags={RUN_KEY_TAG: key}
             )
@@ -149,7 +149,7 @@ class Store:
     def delete_run(self, run_id: str) -> None:
         """Move a run to the store's trash."""
         client = self.client
-        with _translated():
+        with translated():
             client.delete_run(run_id)
 
     def check_writable(self, run_id: str) -> None:
@@ -159,7 +159,7 @@ class Store:
             RunDeletedError: the run is in the store's trash.
         """
         client = self.client
-        with _translated():
+        with translated():
             run = client.get_run(run_id)
         if run.info.lifecycle_stage == "deleted":
             raise RunDeletedError(f"run {run_id} is deleted in the store; restore it there to record more")
@@ -167,14 +167,14 @@ class Store:
     def log_batch(self, run_id: str, batch: Batch) -> None:
         """Send metrics, parameters and tags in one call."""
         client = self.client
-        with _translated():
+        with translated():
             client.log_batch(run_id, batch.metrics, batch.params, batch.tags)
 
     def delete_tag(self, run_id: str, name: str) -> None:
         """Take a tag away; no matter if it was not there."""
         client = self.client
         try:
-            with _translated():
+            with translated():
                 client.delete_tag(run_id, name)
         except (RunGoneError, RefusedError):
             # MLflow has the same answer for "no such tag" and "no such run"; the next call tells them apart.
@@ -194,7 +194,7 @@ class Store:
             profile=dataset.profile,
         )
         context = entities.InputTag("mlflow.data.context", dataset.context)
-        with _translated():
+        with translated():
             client.log_inputs(run_id, [entities.DatasetInput(described, [context])])
 
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
@@ -202,7 +202,7 @@ class Store:
         client = self.client
         if not path.exists():
             raise RefusedError(f"{path}: no such file any more")
-        with _translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
+        with translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
             if path.is_dir():
                 client.log_artifacts(run_id, str(path), folder or None)
             else:
@@ -211,19 +211,19 @@ class Store:
     def set_running(self, run_id: str) -> None:
         """A run that had ended goes on."""
         client = self.client
-        with _translated():
+        with translated():
             client.update_run(run_id, status="RUNNING")
 
     def set_ended(self, run_id: str, status: FinalStatus, end: float) -> None:
         """A run has ended, at ``end`` seconds since the epoch."""
         client = self.client
-        with _translated():
+        with translated():
             client.set_terminated(run_id, status, milliseconds(end))
 
     def find_runs(self, reference: str) -> list[FetchedRun]:
         """The runs that have this id, or else this name, in any experiment."""
         client = self.client
-        with _translated():
+        with translated():
             experiments = {found.experiment_id: found.name for found in client.search_experiments()}
             if re.fullmatch(r"[0-9a-f]{32}", reference):
                 runs = [client.get_run(reference)]
@@ -246,7 +246,7 @@ class Store:
     def download_artifacts(self, run_id: str, folder: Path) -> None:
         """Fetch all artifacts of a run."""
         client = self.client
-        with _translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
+        with translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
             client.download_artifacts(run_id, "", str(folder))
 
 
@@ -301,7 +301,7 @@ def _patient_http(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except (StoreAwayError, RefusedError, RunGoneError):
