@@ -25,8 +25,8 @@ $(STAMP): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## 5x5 against two 3x3 on handwritten digits: six runs, a table, a report (about a minute)
-	$(BIN)/whydeep demo
+demo: setup ## stacked 3x3 filters against 5x5 and 7x7 on handwritten digits: a study, its verdicts, a report (two minutes)
+	$(BIN)/whydeep study stacked_filters workers=2
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-VERBS = ("demo", "train", "evaluate", "predict", "describe", "ui", "sync")
+VERBS = ("study", "report", "train", "evaluate", "predict", "describe", "ui", "sync")
 USER_ERROR = 2
 
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"runs_dir={runs_dir}: no such folder; allowed: one that runs were recorded in")
 
     from experiments.tracking.card import read_card, run_dirs  # noqa: PLC0415 - what --help and mistakes save
-    from experiments.tracking.leftovers import has_journal, has_pending, reconcile  # noqa: PLC0415
+    from experiments.tracking.leftovers import began, has_journal, has_pending, reconcile  # noqa: PLC0415
 
     sync = _Sync(runs_dir, keys["uri"])
     for run_dir in reconcile(runs_dir):
@@ -53,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     recorded = [(path, card) for path in run_dirs(runs_dir) if (card := read_card(path)) and has_journal(path)]
     waiting = [(path, card) for path, card in recorded if sync.is_elsewhere(card) or has_pending(path)]
+    # In the order in which they began: a run that nests under another needs that one in the store.
+    waiting.sort(key=lambda found: began(found[0]))
     complete = [sync.send(run_dir, card) for run_dir, card in waiting]
     if not waiting:
         print(f"{runs_dir}: everything is sent ({len(recorded)} runs)")

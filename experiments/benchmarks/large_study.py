@@ -1,22 +1,8 @@
-"""How long the report of a study takes that has ten thousand replicates: `python -m experiments.benchmarks.large_study`.
+"""How long a report of ten thousand replicates takes: `python -m experiments.benchmarks.large_study`.
 
 The runs are not trained: rows of the size that real ones have are written straight into an SQLite store, with errors
 drawn from normal distributions. What is timed, the report, reads them as it reads any other.
 """
-
-import argparse
-import hashlib
-import random
-import sqlite3
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
-from experiments.tracking.options import TrackingOptions
-from experiments.tracking.store import Store
 
 NAME = "large"
 EPOCHS = 10

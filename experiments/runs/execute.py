@@ -229,6 +229,7 @@ def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> Ru
     """Write the result, end the record, and say what the store has not got yet."""
     result.write()
     run_dir = result.run_dir
+    tracker.description(record.description(tracker.name, result))
     record.gradient_flow(tracker, run_dir)
     tracker.artifact(run_dir / LOG_FILE)
     delivery = tracker.finish(result.status, result.reason)

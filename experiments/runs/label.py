@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-PARENT_TAG = "mlflow.parentRunId"
+from experiments.tracking.parents import PARENT_TAG
+
+__all__ = ["PARENT_TAG", "Label"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,8 @@ class Label:
 
     Attributes:
         name: made of what differs from its neighbours; `None` for the name of its directory.
-        tags: such as the study and the arm; `mlflow.parentRunId` nests it under another run.
+        tags: such as the study and the arm; `mlflow.parentRunId` nests it under another run, whose run id it
+            holds, or whose key (`parents.parent_by_key`) while the store may not have it yet.
     """
 
     name: str | None = None

@@ -1,6 +1,8 @@
 """Enough to run it again: commit, uncommitted changes, package versions, hardware, command line."""
 
+import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -35,6 +37,18 @@ class Provenance:
     cores: int
     threads: int
     accelerators: list[str]
+
+    @property
+    def hardware(self) -> str:
+        """What the run is computed on, in one line: processor, threads, accelerators."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return ", ".join([self.processor, threads, *self.accelerators])
+
+    @property
+    def packages_digest(self) -> str:
+        """Of the versions of Python and of all packages: two runs that differ in one of them differ in it."""
+        told = json.dumps([self.python, sorted(self.packages.items())])
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain data, without the diff, which is a file of its own."""

@@ -15,7 +15,9 @@ from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
 from experiments.runs.identity import Identity, code_digests, code_files
 from experiments.runs.inspection import Inspection
+from experiments.runs.plotting import thousands
 from experiments.runs.provenance import Provenance
+from experiments.runs.result import RunResult
 from experiments.runs.training import Outcome
 from experiments.tracking.credentials import masked_address
 from experiments.tracking.journal import read_metrics
@@ -26,6 +28,7 @@ DATA_FILE = "data.json"
 DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
+TOLD_CHOICES = ("model", "datamodule", "augmentation", "optimizer", "scheduler")
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
 
 
@@ -105,6 +108,8 @@ def start(
             "whydeep.data": identity.data,
             "whydeep.code": identity.code,
             "whydeep.seed": str(assembly.options.seed),
+            "whydeep.hardware": provenance.hardware,
+            "whydeep.packages": provenance.packages_digest,
             **{f"whydeep.{group}": str(option) for group, option in assembly.cfg.choices.items()},
         }
     )
@@ -159,6 +164,24 @@ def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
     if (figure := inspection.gradient_flow_picture(run_dir)) is not None:
         tracker.artifact(run_dir / inspection.GRADIENT_FLOW_FILE)
         _save(tracker, run_dir, "gradient_flow.png", figure)
+
+
+def description(name: str, result: RunResult) -> str:
+    """Say a run in three lines: its errors, or why it has none, and what its network is."""
+    errors = [
+        f"{label} error {result.metrics[key]:.2f} %"
+        for key, label in (("test/top1_error", "top-1"), ("test/top5_error", "top-5"))
+        if key in result.metrics
+    ]
+    outcome = ", ".join(errors) or f"{result.status.lower()}: {(result.reason or 'no reason recorded').splitlines()[0]}"
+    size = "x".join(map(str, result.input_shape))
+    measured = result.measures
+    said = [f"{measured['parameters']:,.0f} parameters, {thousands(measured['macs'])} MACs at {size}"]
+    if "receptive_field" in measured:
+        said.append(f"receptive field {measured['receptive_field']:g} px")
+    network = ", ".join(said)
+    made = " ".join(f"{group}={option}" for group, option in result.choices.items() if group in TOLD_CHOICES)
+    return "\n\n".join(filter(None, [f"**{name}**: {outcome}", network, f"{made} seed={result.seed}"]))
 
 
 def scalars(measures: NetworkMeasures) -> dict[str, float]:

@@ -4,13 +4,36 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 from experiments.errors import UserError
-from experiments.runs.result import RunResult
 from experiments.studies.intervals import Estimate, estimate, has_spread
 
-ReplicateStatus = Literal["FINISHED", "FAILED", "KILLED", "NOT RUN"]
+ReplicateStatus = Literal["FINISHED", "FAILED", "KILLED", "RUNNING", "NOT RUN"]
+
+
+class Outcome(Protocol):
+    """What a run left: read from its directory (`RunResult`), or from MLflow."""
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's; `None` while the store has not been reached."""
+
+    @property
+    def identity(self) -> str:
+        """What makes it the same run wherever it is found."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Last values by name."""
+
+    @property
+    def measures(self) -> Mapping[str, float]:
+        """Of its network."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` at which MACs were counted."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +43,7 @@ class Replicate:
     arm: str
     seed: int
     status: ReplicateStatus
-    result: RunResult | None
+    result: Outcome | None
     reason: str | None
     command: tuple[str, ...] = ()
 

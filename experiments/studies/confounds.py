@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from experiments.errors import UserError
 from experiments.runs.configuration import load
 from experiments.runs.record import CONFIG_FILE, PROVENANCE_FILE
+from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
 from experiments.studies.plan import PlannedArm
 from experiments.studies.study import override_key
@@ -75,7 +76,7 @@ def recorded_confounds(replicates: Sequence[Replicate], declared: Sequence[str])
     """
     by_seed: dict[int, dict[str, dict[str, str]]] = {}
     for replicate in replicates:
-        if replicate.status == "FINISHED" and replicate.result is not None:
+        if replicate.status == "FINISHED" and isinstance(replicate.result, RunResult):
             facts = _facts(replicate.result.run_dir)
             epochs = replicate.result.metrics.get("spent/epochs")
             if epochs is not None:

@@ -1,60 +1,101 @@
 """Figures of a comparison: errors by seed, against what the arms cost, and while they learn."""
 
 import itertools
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
-from scipy import stats
 
-from experiments.runs.plotting import COLOURS, FAINT, INK, LINES, MARKERS, new_figure, styled, thousands
+from experiments.runs.plotting import FAINT, LINES, new_figure, styled, thousands
 from experiments.studies import wording
-from experiments.studies.comparison import ArmSummary, Comparison, Replicate
-from experiments.studies.intervals import CONFIDENCE, Estimate
+from experiments.studies.comparison import ArmSummary, Comparison
+from experiments.studies.curves import Curves
+from experiments.studies.effect_figure import (
+    Effect,
+    contrast_effects,
+    draw_effects,
+    draw_mean,
+    draw_spread,
+    look,
+    widen,
+)
+from experiments.studies.learning_figure import GRID, draw_learning, draw_learning_grid
 
-# Metrics of each replicate as `read_metrics` returns them: columns key, step, value.
-Curves = Sequence[tuple[Replicate, pd.DataFrame]]
 DECADE = 10
+FULL_WIDTH, WIDE = 10.4, 6.0  # inches of a page, and of what takes more than half of it
+FEW_SEEDS = 30  # beyond, single points and the lines between them say nothing
+FEW_ARMS = 6  # that colour, marker and line tell apart in one picture
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing of a comparison: `draw` fills the axes, `caption` says what is seen, `width` is in inches."""
+    """One drawing of a comparison: `draw` fills a figure of `width` by `height` inches; `caption` says what is seen."""
 
     name: str
     caption: str
     width: float
-    draw: Callable[[Axes], None]
+    height: float
+    draw: Callable[[FigureBase], None]
 
 
-def panels(comparison: Comparison, curves: Curves) -> list[Panel]:
-    """Return the drawings of `comparison`: by seed, learning curves, against each measure that all arms have."""
+def panels(comparison: Comparison, curves: Curves, effects: Sequence[Effect] = ()) -> list[Panel]:
+    """Return the drawings of `comparison`: by seed, effects, learning curves, against each measure that all arms have.
+
+    Args:
+        comparison: what came out.
+        curves: of some or all of its runs.
+        effects: the rows of the effect plot; those of the contrasts with the baseline by default.
+    """
     name, title = wording.metric_name(comparison.metric), wording.titled(comparison.metric)
     arms = [arm for arm in comparison.arms if arm.metric is not None]
+    if not arms:
+        return []
+    many = max(arm.n for arm in arms) > FEW_SEEDS
+    each = "thin lines span 90 % of the runs, thick ones half of them" if many else "a thin line joins runs of one seed"
     drawn = [
         Panel(
             "seeds",
-            f"{title} of each run; a thin line joins runs of one seed, bars are means with their 95 % intervals.",
+            f"{title} of each run; {each}, bars are means with their 95 % intervals.",
             5.2,
-            partial(_draw_seeds, comparison),
+            1.1 + 0.42 * len(comparison.arms),
+            partial(_on_axes, partial(_draw_seeds, comparison)),
         )
     ]
-    key = _while_learning(comparison.metric)
-    if any((frame["key"] == key).any() for _, frame in curves):
+    rows = [effect for effect in effects or contrast_effects(comparison) if effect.estimate is not None]
+    if rows:
+        margins = "; grey marks a claim's margin" if any(row.margin for row in rows) else ""
+        drawn.append(
+            Panel(
+                "effects",
+                f"Difference in {name} by seed (points are pairs of runs of one seed), its mean and 95 % "
+                f"interval{margins}.",
+                5.2,
+                1.1 + 0.42 * len(rows),
+                partial(_on_axes, partial(draw_effects, rows, comparison.metric)),
+            )
+        )
+    counted = {run.label for arm in arms for run in arm.counted}
+    shown = len(counted & curves.by_run.keys())
+    if shown:
+        few = (
+            "" if shown == len(counted) else f" Drawn from {shown} of {len(counted)} runs, the first seeds of each arm."
+        )
+        parts = len(comparison.arms) > FEW_ARMS
         drawn.append(
             Panel(
                 "learning",
-                f"{wording.titled(key)} while training: mean over seeds, band the 95 % t interval of the mean.",
-                5.2,
-                partial(_draw_learning, comparison, curves, key),
+                f"{wording.titled(curves.metric)} while training: mean over seeds, band the 95 % t interval of the "
+                f"mean{', grey the baseline' if parts else ''}.{few}",
+                10.4 if parts else 5.2,
+                0.5 + 1.5 * math.ceil(len(comparison.arms) / GRID) if parts else 2.9,
+                partial(draw_learning_grid if parts else draw_learning, comparison, curves),
             )
         )
     against = {
@@ -63,48 +104,56 @@ def panels(comparison: Comparison, curves: Curves) -> list[Panel]:
         "receptive_field": "receptive field (px)",
     }
     for measure, label in against.items():
-        if arms and all(measure in arm.measures for arm in arms):
+        if all(measure in arm.measures for arm in arms):
             drawn.append(
                 Panel(
                     measure,
                     f"Mean {name} with its 95 % interval against {label}{_note_on_ties(arms, measure)}.",
-                    3.5,
-                    partial(_draw_against, comparison, measure, label),
+                    5.2,
+                    2.9,
+                    partial(_on_axes, partial(_draw_against, comparison, measure, label)),
                 )
             )
     return drawn
 
 
 @styled
-def comparison_figure(title: str, comparison: Comparison, curves: Curves) -> Figure:
-    """Draw all panels as one figure under `title`."""
-    drawn = panels(comparison, curves)
-    wide = [panel for panel in drawn if panel.width > 4]  # noqa: PLR2004 - half the figure or a third
-    narrow = [panel for panel in drawn if panel not in wide]
-    seeds_height = 2.4 + 0.3 * len(comparison.arms)
-    figure = new_figure(10.4, seeds_height + (3.1 if narrow else 0.4))
+def comparison_figure(title: str, comparison: Comparison, drawn: Sequence[Panel]) -> Figure:
+    """Draw panels as one figure under `title`: two to a row, wide ones alone."""
+    rows: list[list[Panel]] = []
+    for panel in drawn:
+        beside = round(FULL_WIDTH / panel.width)
+        if rows and rows[-1][0].width == panel.width and len(rows[-1]) < beside:
+            rows[-1].append(panel)
+        else:
+            rows.append([panel])
+    heights = [max(panel.height for panel in row) for row in rows]
+    legend = 0.3 * math.ceil(len(comparison.arms) / FEW_ARMS)
+    figure = new_figure(FULL_WIDTH, sum(heights) + 0.5 + legend)
     figure.suptitle(textwrap.fill(title, 100), x=0.01, ha="left", fontsize=12, weight="bold")
-    rows = figure.subfigures(
-        2 if narrow else 1, 1, height_ratios=[seeds_height, 3.0][: 2 if narrow else 1], squeeze=False
-    )
-    for row, members in zip(rows[:, 0], (wide, narrow), strict=False):
-        for axes, panel in zip(row.subplots(1, len(members), squeeze=False)[0], members, strict=True):
-            panel.draw(axes)
-    figure.legend(handles=_legend(comparison), loc="outside lower center", ncols=6)
+    strips = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for strip, row in zip(strips, rows, strict=True):
+        for part, panel in zip(strip.subfigures(1, len(row), squeeze=False)[0], row, strict=True):
+            panel.draw(part)
+    figure.legend(handles=_legend(comparison), loc="outside lower center", ncols=FEW_ARMS)
     return figure
 
 
 @styled
 def panel_figure(panel: Panel, comparison: Comparison) -> Figure:
     """Draw one panel by itself, with a legend of the arms, and room for it, where it names none."""
-    figure = new_figure(panel.width, 2.4 + 0.3 * len(comparison.arms) if panel.name == "seeds" else 2.9)
-    axes = figure.subplots()
-    panel.draw(axes)
-    if panel.name != "seeds":
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.25 * (high - low))
-        axes.legend(handles=_legend(comparison), loc="best", fontsize=8)
+    named = panel.name in ("seeds", "effects") or panel.width > WIDE
+    rows = 0 if named else math.ceil(len(comparison.arms) / max(1, round(panel.width / 1.7)))
+    figure = new_figure(panel.width, panel.height + 0.2 * rows)
+    panel.draw(figure)
+    if not named:
+        ncols = max(1, round(panel.width / 1.7))
+        figure.legend(handles=_legend(comparison), loc="outside lower center", fontsize=8, ncols=ncols)
     return figure
+
+
+def _on_axes(draw: Callable[[Axes], None], figure: FigureBase) -> None:
+    draw(figure.subplots())
 
 
 def _note_on_ties(arms: Sequence[ArmSummary], measure: str) -> str:
@@ -112,88 +161,36 @@ def _note_on_ties(arms: Sequence[ArmSummary], measure: str) -> str:
     return "; arms of equal cost stand side by side" if tied else ""
 
 
-def _while_learning(metric: str) -> str:
-    """Return the metric that is recorded epoch by epoch: the validation split's twin of a test metric."""
-    return metric.replace("test/", "val/", 1)
-
-
 def _legend(comparison: Comparison) -> list[Line2D]:
     handles = []
     for place, arm in enumerate(comparison.arms):
         label = f"{arm.name} (baseline)" if arm.is_baseline else arm.name
-        handles.append(Line2D([], [], **_look(place), linestyle=LINES[place % len(LINES)], label=label))
+        handles.append(Line2D([], [], **look(place), linestyle=LINES[place % len(LINES)], label=label))
     return handles
-
-
-def _look(place: int) -> dict[str, Any]:
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
 def _draw_seeds(comparison: Comparison, axes: Axes) -> None:
     """One row for each arm, the first on top: every seed's value, joined from row to row, and the mean below it."""
-    seeds = sorted({replicate.seed for replicate in comparison.replicates})
-    for seed in seeds:
+    many = max(arm.n for arm in comparison.arms) > FEW_SEEDS
+    for seed in [] if many else sorted({replicate.seed for replicate in comparison.replicates}):
         places = [place for place, arm in enumerate(comparison.arms) if seed in arm.by_seed]
         values = [comparison.arms[place].by_seed[seed] for place in places]
         axes.plot(values, places, color=FAINT, linewidth=0.9, zorder=1)
     for place, arm in enumerate(comparison.arms):
-        axes.plot(list(arm.by_seed.values()), [place] * arm.n, **_look(place), linestyle="", markersize=6, alpha=0.85)
+        draw_spread(axes, list(arm.by_seed.values()), place, look(place))
         if arm.metric is None:
             axes.text(0.5, place, "no run finished", transform=axes.get_yaxis_transform(), ha="center", va="center")
             continue
-        bar = _bar("xerr", arm.metric, 4.0)
-        axes.errorbar([arm.metric.mean], [place + 0.24], fmt="|", color=INK, markersize=11, elinewidth=1.6, **bar)
+        draw_mean(axes, arm.metric, place)
         told = f"{wording.with_interval(arm.metric)}\nn = {wording.count(arm)}"
         axes.text(1.02, place + 0.1, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     names = [f"{arm.name}\n(baseline)" if arm.is_baseline else arm.name for arm in comparison.arms]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.3, -0.35)
-    _widen(axes)
+    widen(axes)
     axes.set_title(f"{wording.titled(comparison.metric)} by seed")
     axes.grid(visible=True, axis="x")
     axes.tick_params(axis="y", length=0)
-
-
-def _bar(direction: str, value: Estimate, capsize: float) -> dict[str, Any]:
-    """Return how matplotlib draws the interval; nothing where there is none."""
-    return {} if value.errors is None else {direction: [[end] for end in value.errors], "capsize": capsize}
-
-
-def _draw_learning(comparison: Comparison, curves: Curves, key: str, axes: Axes) -> None:
-    """Mean over the seeds of each arm at the steps that all of them recorded."""
-    highest = []
-    for place, arm in enumerate(comparison.arms):
-        counted = {replicate.seed for replicate in arm.counted}
-        series = [_by_step(frame, key) for run, frame in curves if run.arm == arm.name and run.seed in counted]
-        table = pd.concat(series, axis=1, join="inner") if series else pd.DataFrame()
-        if table.empty:
-            continue
-        steps, mean = table.index.to_numpy(), table.mean(axis=1).to_numpy()
-        look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]}
-        marker = MARKERS[place % len(MARKERS)] if len(steps) <= 2 else ""  # noqa: PLR2004 - a line needs no points
-        axes.plot(steps, mean, marker=marker, **look)
-        # Untrained networks are near chance; the picture is about what comes after the first quarter of the training.
-        highest.append(float(mean[len(mean) // 4 :].max()))
-        if table.shape[1] > 1:
-            width = stats.t.ppf((1 + CONFIDENCE) / 2, table.shape[1] - 1) / np.sqrt(table.shape[1])
-            half = width * table.std(axis=1, ddof=1).to_numpy()
-            low, high = np.maximum(mean - half, 0), mean + half
-            axes.fill_between(steps, low, high, color=look["color"], alpha=0.14, linewidth=0)
-            axes.plot(steps, np.stack([low, high], axis=1), **look, linewidth=0.7, alpha=0.8)
-            highest.append(float(high[-(len(high) // 4) - 1 :].max()))
-    axes.set_title(wording.titled(key))
-    axes.set_xlabel("optimizer steps")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    if highest and max(highest) > 0:
-        axes.set_ylim(0, 1.1 * max(highest))
-    axes.grid(visible=True, axis="y")
-
-
-def _by_step(frame: pd.DataFrame, key: str) -> "pd.Series[float]":
-    chosen = frame[frame["key"] == key]
-    values = pd.Series(chosen["value"].to_numpy(dtype=float), index=chosen["step"].to_numpy(dtype=int))
-    last: pd.Series[float] = values[~values.index.duplicated(keep="last")].sort_index()
-    return last
 
 
 def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) -> None:
@@ -207,8 +204,10 @@ def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) 
         twins = [other for other, cost in enumerate(costs) if cost == costs[number]]
         aside = 0.06 * (twins.index(number) - (len(twins) - 1) / 2)
         x = costs[number] * (high / low) ** aside if wide else costs[number] + aside * (high - low + 2 * room)
-        bar = _bar("yerr", metric, 3.0)
-        axes.errorbar([x], [metric.mean], **_look(place), markersize=7, linestyle="", **bar)
+        bar: dict[str, Any] = (
+            {} if metric.errors is None else {"yerr": [[end] for end in metric.errors], "capsize": 3.0}
+        )
+        axes.errorbar([x], [metric.mean], **look(place), markersize=7, linestyle="", **bar)
     if wide:
         axes.set_xscale("log")
         axes.set_xlim(low / 2, high * 2)
@@ -224,11 +223,3 @@ def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) 
     margin = 0.08 * (max(ends) - min(ends)) or 1.0
     axes.set_ylim(min(ends) - (margin if min(ends) < 0 else 0), max(ends) + margin)
     axes.grid(visible=True, axis="y")
-
-
-def _widen(axes: Axes) -> None:
-    """Leave room beside what is drawn, and do not blow up differences that are a hundredth of the value."""
-    low, high = axes.dataLim.intervalx
-    room = max(0.12 * (high - low), 0.1 * abs(high), 0.05) if np.isfinite([low, high]).all() else 0.0
-    if room:
-        axes.set_xlim(low - room, high + room)

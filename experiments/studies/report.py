@@ -1,90 +1,131 @@
-"""The report of a comparison: one HTML file that needs nothing else, the same as Markdown, and the figure."""
+"""The report of a study: one HTML file that needs nothing else, the same as Markdown and LaTeX tables, the figure."""
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from experiments.runs.pages import inline_svg, page_environment
-from experiments.studies import wording
-from experiments.studies.comparison import Comparison, Replicate
-from experiments.studies.figures import Curves, comparison_figure, panel_figure, panels
-from experiments.studies.study import Study
-from experiments.tracking.journal import read_metrics
+from experiments.studies import membership, wording
+from experiments.studies.claims_said import Judged, said
+from experiments.studies.comparison import Replicate
+from experiments.studies.effect_figure import contrast_effects
+from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
+from experiments.studies.gather import Gathered
 
 DOTS_PER_INCH = 200
-# Packages whose versions can change a number of the report; all of them are in each run's provenance.
-TOLD_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "albumentations", "numpy")
+FORMATS = ("html", "md", "tex", "png")
+OPEN_RUNS = 60  # up to here every run stands in the open; beyond, the runs of an arm are folded up
 
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a report."""
+    """The files of a report, by format; a figure only where there are runs to draw."""
 
-    html: Path
-    markdown: Path
-    figure: Path
+    folder: Path
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def html(self) -> Path:
+        """The page."""
+        return self.files["html"]
 
 
-def write_report(folder: Path, name: str, study: Study, comparison: Comparison, command: Sequence[str]) -> Report:
-    """Write `report.html`, `report.md` and `comparison.png` into `folder`.
+def write_report(
+    folder: Path,
+    gathered: Gathered,
+    verdicts: Mapping[str, Judged],
+    *,
+    formats: Sequence[str] = FORMATS,
+    address: str | None = None,
+) -> Report:
+    """Write `report.html`, `report.md`, `report.tex` and `comparison.png`, or some of them, into `folder`.
 
     Args:
         folder: made when it is not there.
-        name: of the study.
-        study: what was asked.
-        comparison: what came out; runs that recorded curves are read from their directories.
-        command: the command line that makes the same report.
+        gathered: the study and what became of it.
+        verdicts: by the name of the claim.
+        formats: which files.
+        address: of an MLflow server whose pages the run ids link to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    curves = read_curves(comparison)
-    report = Report(folder / "report.html", folder / "report.md", folder / "comparison.png")
-    if curves:
-        comparison_figure(study.question, comparison, curves).savefig(report.figure, dpi=DOTS_PER_INCH)
-    else:
-        report.figure.unlink(missing_ok=True)
-    context = _context(name, study, comparison, command)
-    figures = [
-        {
-            "svg": inline_svg(panel_figure(panel, comparison), f"{name}-{panel.name}", panel.caption),
-            "caption": panel.caption,
-            "wide": panel.width > 4,  # noqa: PLR2004 - half a page or a third
-        }
-        for panel in (panels(comparison, curves) if curves else ())
-    ]
-    report.html.write_text(_render("report.html.jinja", {**context, "figures": figures}), encoding="utf-8")
-    context["figure"] = report.figure.name if curves else None
-    report.markdown.write_text(_render("report.md.jinja", context), encoding="utf-8")
-    return report
+    comparison = gathered.comparison
+    claims = list(gathered.written.study.claims.values())
+    drawn = panels(comparison, gathered.curves, contrast_effects(comparison, claims))
+    context = report_context(gathered, verdicts, address)
+    files: dict[str, Path] = {}
+    figure = folder / "comparison.png"
+    if "png" in formats:
+        figure.unlink(missing_ok=True)
+        if drawn:
+            comparison_figure(gathered.written.study.question, comparison, drawn).savefig(figure, dpi=DOTS_PER_INCH)
+            files["png"] = figure
+    context["figure"] = figure.name if figure.exists() else None
+    if "html" in formats:
+        context["figures"] = [_inline(panel, gathered) for panel in drawn]
+        files["html"] = _write(folder / "report.html", render("report.html.jinja", context))
+    for kind in ("md", "tex"):
+        if kind in formats:
+            files[kind] = _write(folder / f"report.{kind}", render(f"report.{kind}.jinja", context))
+    return Report(folder, files)
 
 
-def read_curves(comparison: Comparison) -> Curves:
-    """Return what each counted replicate recorded while training, from its directory."""
-    counted = [replicate for arm in comparison.arms for replicate in arm.counted]
-    return [(run, read_metrics(run.result.run_dir)) for run in counted if run.result is not None]
-
-
-def _context(name: str, study: Study, comparison: Comparison, command: Sequence[str]) -> dict[str, object]:
+def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: str | None = None) -> dict[str, object]:
+    """Return what the templates are rendered with."""
+    written, comparison = gathered.written, gathered.comparison
+    experiment = gathered.study_run.experiment_id if gathered.study_run else None
     return {
-        "name": name,
-        "study": study,
+        "name": written.name,
+        "variation": "" if written.variation == membership.AS_WRITTEN else written.variation,
+        "study": written.study,
+        "written": written,
         "comparison": comparison,
-        "command": shlex.join(command),
-        "environments": _environments(comparison),
-        "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "verdicts": said(written.study.claims, verdicts, comparison.metric),
+        "command": shlex.join(written.command),
+        "environments": gathered.environments,
+        "unfinished": unfinished(comparison.replicates),
+        "open_runs": len(comparison.replicates) <= OPEN_RUNS,
+        "pages": f"{address}/#/experiments/{experiment}/runs/" if address and experiment else None,
+        "study_run": gathered.study_run,
+        "arm_runs": gathered.arm_runs or {},
+        "when": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     }
 
 
-def _render(template: str, context: Mapping[str, object]) -> str:
+def unfinished(replicates: Sequence[Replicate]) -> str:
+    """Say how many runs are missing, and in which state; nothing where none is."""
+    missing = [run.status.lower() for run in replicates if run.status != "FINISHED"]
+    if not missing:
+        return ""
+    kinds = ", ".join(f"{missing.count(kind)} {kind}" for kind in sorted(set(missing)))
+    return f"{len(missing)} of {len(replicates)} runs are missing ({kinds})"
+
+
+def render(template: str, context: Mapping[str, object]) -> str:
+    """Render one of the templates beside this file."""
     environment = page_environment(Path(__file__).parent)
     environment.globals["say"] = wording
     environment.filters["command"] = shlex.join
     environment.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
+    environment.filters["tex"] = _tex
     environment.filters["anchor"] = lambda run: f"run-{run.arm}-{run.seed}"
     environment.filters["short"] = _short
     return environment.get_template(template).render(context)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _inline(panel: Panel, gathered: Gathered) -> dict[str, object]:
+    figure = panel_figure(panel, gathered.comparison)
+    return {
+        "svg": inline_svg(figure, f"{gathered.written.name}-{panel.name}", panel.caption),
+        "caption": panel.caption,
+        "size": "full" if panel.width > WIDE else "wide" if panel.width > 4 else "",  # noqa: PLR2004 - of six columns
+    }
 
 
 def _short(run: Replicate) -> str:
@@ -95,28 +136,17 @@ def _short(run: Replicate) -> str:
     return f"{kind} {digits[:8]}".strip()
 
 
-def _environments(comparison: Comparison) -> list[dict[str, object]]:
-    """Return the different origins of the runs, as their provenance tells them, each with the runs it stands for."""
-    found: dict[str, dict[str, object]] = {}
-    for run in comparison.replicates:
-        if run.result is None:
-            continue
-        try:
-            recorded = json.loads((run.result.run_dir / "provenance.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        packages = recorded.get("packages", {})
-        origin = {
-            "commit": recorded.get("commit") or "no git checkout",
-            "uncommitted": (run.result.run_dir / "uncommitted.diff").exists(),
-            "versions": ", ".join(
-                [f"Python {recorded.get('python')}", *(f"{p} {packages[p]}" for p in TOLD_PACKAGES if p in packages)]
-            ),
-            "hardware": f"{recorded.get('processor')}, {recorded.get('threads')} threads"
-            + "".join(f", {device}" for device in recorded.get("accelerators", ())),
-        }
-        entry = found.setdefault(json.dumps(origin), {**origin, "runs": []})
-        runs = entry["runs"]
-        if isinstance(runs, list):
-            runs.append(run)
-    return list(found.values())
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "×": r"\ensuremath{\times}",
+    "±": r"\ensuremath{\pm}",
+    "−": r"\ensuremath{-}",
+}
+
+
+def _tex(text: object) -> str:
+    """Write text as LaTeX does."""
+    return "".join(_TEX.get(character, character) for character in " ".join(str(text).split()))

@@ -1,16 +1,26 @@
 """A comparison as it ends in the terminal: the table of arms, what is missing, and what the contrasts say."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from experiments.studies import wording
+from experiments.studies.claims_said import SaidVerdict
 from experiments.studies.comparison import Comparison
 
 
-def print_comparison(console: Console, question: str, comparison: Comparison) -> None:
-    """Print the arms of `comparison`, the replicates that are missing, and one paragraph for each contrast."""
+def print_comparison(console: Console, question: str, comparison: Comparison, *, contrasts: bool = True) -> None:
+    """Print the arms of `comparison`, the replicates that are missing, and one paragraph for each contrast.
+
+    Args:
+        console: where to.
+        question: of the study.
+        comparison: what came out.
+        contrasts: say what each arm's difference from the baseline shows; for studies that claim nothing.
+    """
     table = Table(title=question, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("arm")
     headings = (
@@ -37,12 +47,22 @@ def print_comparison(console: Console, question: str, comparison: Comparison) ->
     console.print(table)
     for arm in comparison.arms:
         for replicate in arm.missing:
-            result = replicate.result
-            which = "" if result is None else f" (run {result.run_id or result.name})"
+            which = "" if replicate.result is None else f" (run {replicate.label})"
             line = f"{arm.name} seed {replicate.seed} {replicate.status.lower()}{which}: {replicate.reason}"
             console.print(Text(line, style="bold"))
-    for contrast in comparison.contrasts:
+    for contrast in comparison.contrasts if contrasts else ():
         console.print(Text(f"{wording.contrast_numbers(contrast, comparison.metric)}."))
         console.print(Text(wording.contrast_answer(contrast, comparison.metric), style="bold"))
-    if note := wording.correction_note(comparison):
+    if contrasts and (note := wording.correction_note(comparison)):
         console.print(Text(note))
+
+
+_STYLES = {"supported": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
+
+
+def print_verdicts(console: Console, verdicts: Sequence[SaidVerdict]) -> None:
+    """Print the verdict on each claim: what was claimed, what came out, and why that is the verdict."""
+    for verdict in verdicts:
+        head = f"{verdict.name}: " if verdict.name else ""
+        console.print(Text(f"{verdict.outcome}: ", _STYLES[verdict.outcome]) + Text(f"{head}{verdict.claim}", "bold"))
+        console.print(Text(f"  {verdict.numbers}; {verdict.reason}"))

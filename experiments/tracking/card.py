@@ -33,6 +33,7 @@ class RunCard:
         run_id: the MLflow run id, once the store has answered.
         sent: bytes of the journal that the store has.
         deferred: artifacts that the store would not take when their turn came, as (path, folder).
+        parent: key of the run that this one is to nest under, while the store does not have that run.
     """
 
     key: str
@@ -46,6 +47,7 @@ class RunCard:
     run_id: str | None = None
     sent: int = 0
     deferred: tuple[tuple[str, str], ...] = ()
+    parent: str | None = None
 
 
 class CardFile:

@@ -10,14 +10,16 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
-VERSION = 1
+VERSION = 2
 """Of the view below; raise it with every change, and experiments that have an older one get the new one."""
 
 VIEW_ID = "whydeep-measures"
 VIEW_NAME = "Depth, parameters, receptive field"
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW_ID}"
+VIEW_PREFIX = "mlflow.sharedViewState."
+VIEW_TAG = f"{VIEW_PREFIX}{VIEW_ID}"
 NOTE_TAG = "mlflow.note.content"
 
 DEPTH = "measure/depth"
@@ -39,8 +41,29 @@ _COLUMNS = (
     *(f"metrics.`{key}`" for key in (ERROR, DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS)),
 )
 _MOST_RUNS = 100
+# What nests under a run that is shown is drawn only once somebody unfolds it: runs of studies and arms are left out.
+_TRAININGS = "tags.`whydeep.identity` != ''"
 
 Chart = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a view shows.
+
+    Attributes:
+        sections: each with its name, number of columns and charts.
+        columns: of the table of runs.
+        condition: which runs, in MLflow's search language; empty for all.
+        group_by_tag: tag whose values make groups in the list of runs; charts show the single runs.
+        folded: names of further sections, last and folded up.
+    """
+
+    sections: Sequence[tuple[str, int, Sequence[Chart]]]
+    columns: Sequence[str]
+    condition: str = ""
+    group_by_tag: str | None = None
+    folded: Sequence[str] = _FOLDED
 
 
 def missing_tags(experiment_id: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -63,7 +86,12 @@ def missing_tags(experiment_id: str, tags: Mapping[str, str]) -> dict[str, str]:
 
 def charts_link(experiment_id: str) -> str:
     """The address of the view below the server's own, ``#/experiments/…``; alone it is a link within MLflow's pages."""
-    query = {"viewStateShareKey": VIEW_ID, "compareRunsMode": "CHART", "workflowType": "machine_learning"}
+    return view_link(experiment_id, VIEW_ID)
+
+
+def view_link(experiment_id: str, view_id: str) -> str:
+    """The address of a saved view, likewise."""
+    query = {"viewStateShareKey": view_id, "compareRunsMode": "CHART", "workflowType": "machine_learning"}
     return f"#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
@@ -78,11 +106,32 @@ def _is_outdated(view: str) -> bool:
 
 
 def _view() -> str:
-    # Packed as the page packs it: servers before MLflow 3.15 take no more than 5,000 characters.
-    state = base64.b64encode(zlib.compress(json.dumps(_state()).encode())).decode()
+    sections: list[tuple[str, int, Sequence[Chart]]] = [
+        (
+            "Measures",
+            2,
+            (
+                scatter_chart(DEPTH, PARAMETERS),
+                scatter_chart(PARAMETERS, RECEPTIVE_FIELD),
+                scatter_chart(DEPTH, RECEPTIVE_FIELD),
+                _contour(DEPTH, PARAMETERS, RECEPTIVE_FIELD),
+            ),
+        ),
+        ("Test error", 2, tuple(scatter_chart(key, ERROR) for key in (DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS))),
+        ("Measures and test error", 1, (parallel_chart((DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS, ERROR)),)),
+        # A loss that exploded once would press the others flat.
+        ("Training", 2, tuple(line_chart(key, "log" if key.endswith("loss") else "linear") for key in CURVES)),
+    ]
+    return packed_view(VIEW_NAME, VIEW_ID, Layout(sections, _COLUMNS, condition=_TRAININGS))
+
+
+def packed_view(name: str, view_id: str, layout: Layout) -> str:
+    """The value of a view's tag, packed as the page packs it."""
+    # Servers before MLflow 3.15 take no more than 5,000 characters.
+    state = base64.b64encode(zlib.compress(json.dumps(_state(view_id, layout)).encode())).decode()
     return json.dumps(
         {
-            "name": VIEW_NAME,
+            "name": name,
             "createdAt": _WRITTEN_AT,
             "updatedAt": _WRITTEN_AT,
             "state": f"deflate;{state}",
@@ -91,46 +140,40 @@ def _view() -> str:
     )
 
 
-def _state() -> dict[str, object]:
+def _state(view_id: str, layout: Layout) -> dict[str, object]:
     """The page's state; what is not named here keeps the page's default."""
-    sections: list[tuple[str, int, Sequence[Chart]]] = [
-        (
-            "Measures",
-            2,
-            (
-                _scatter(DEPTH, PARAMETERS),
-                _scatter(PARAMETERS, RECEPTIVE_FIELD),
-                _scatter(DEPTH, RECEPTIVE_FIELD),
-                _contour(DEPTH, PARAMETERS, RECEPTIVE_FIELD),
-            ),
-        ),
-        ("Test error", 2, tuple(_scatter(key, ERROR) for key in (DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS))),
-        ("Measures and test error", 1, (_parallel(DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS, ERROR),)),
-        # A loss that exploded once would press the others flat.
-        ("Training", 2, tuple(_line(key, "log" if key.endswith("loss") else "linear") for key in CURVES)),
-    ]
+    columns = list(layout.columns)
+    state: dict[str, object] = {}
+    if layout.condition:
+        state["searchFilter"] = layout.condition
+    if layout.group_by_tag is not None:
+        key = {"mode": "tag", "groupByData": layout.group_by_tag}
+        state["groupBy"] = {"aggregateFunction": "average", "groupByKeys": [key]}
+        # The page has no parallel coordinates of groups, nor do their means have the parameters.
+        state["useGroupedValuesInCharts"] = False
     return {
+        **state,
         # By default only the first ten are drawn.
         "runsHiddenMode": "SHOW_ALL",
-        "selectedColumns": list(_COLUMNS),
-        "columnOrder": [_RUN_NAME, "runDateAndNestInfo", *_COLUMNS, "duration"],
-        "columnWidths": {_RUN_NAME: 310, **{column: _width(column) for column in _COLUMNS}},
+        "selectedColumns": columns,
+        "columnOrder": [_RUN_NAME, "runDateAndNestInfo", *columns, "duration"],
+        "columnWidths": {_RUN_NAME: 310, **{column: _width(column) for column in columns}},
         # Otherwise the page sorts the sections by name.
         "isAccordionReordered": True,
         "compareRunSections": [
-            *(_section(name, columns, shown=True) for name, columns, _ in sections),
-            *(_section(name, 3, shown=False) for name in _FOLDED),
+            *(_section(view_id, name, beside, shown=True) for name, beside, _ in layout.sections),
+            *(_section(view_id, name, 3, shown=False) for name in layout.folded),
         ],
         "compareRunCharts": [
             {
                 **chart,
-                "uuid": f"{_section_id(name)}-{index}",
-                "metricSectionId": _section_id(name),
+                "uuid": f"{_section_id(view_id, name)}-{index}",
+                "metricSectionId": _section_id(view_id, name),
                 "runsCountToCompare": _MOST_RUNS,
                 "deleted": False,
                 "isGenerated": False,
             }
-            for name, _, charts in sections
+            for name, _, charts in layout.sections
             for index, chart in enumerate(charts)
         ],
     }
@@ -141,9 +184,9 @@ def _width(column: str) -> int:
     return 24 + 7 * len(column.split("`")[1])
 
 
-def _section(name: str, columns: int, *, shown: bool) -> dict[str, object]:
+def _section(view_id: str, name: str, columns: int, *, shown: bool) -> dict[str, object]:
     return {
-        "uuid": _section_id(name),
+        "uuid": _section_id(view_id, name),
         "name": name,
         "display": shown,
         "isReordered": False,
@@ -153,11 +196,12 @@ def _section(name: str, columns: int, *, shown: bool) -> dict[str, object]:
     }
 
 
-def _section_id(name: str) -> str:
-    return f"{VIEW_ID}-{name.replace(' ', '-').lower()}"
+def _section_id(view_id: str, name: str) -> str:
+    return f"{view_id}-{name.replace(' ', '-').lower()}"
 
 
-def _scatter(x: str, y: str) -> Chart:
+def scatter_chart(x: str, y: str) -> Chart:
+    """One metric over another."""
     return {"type": "SCATTER", "xaxis": _axis(x), "yaxis": _axis(y)}
 
 
@@ -169,11 +213,18 @@ def _axis(key: str) -> dict[str, str]:
     return {"key": key, "type": "METRIC"}
 
 
-def _parallel(*keys: str) -> Chart:
-    return {"type": "PARALLEL", "selectedParams": [], "selectedMetrics": list(keys), "showAllRuns": False}
+def parallel_chart(metrics: Sequence[str], parameters: Sequence[str] = ()) -> Chart:
+    """One line for each run through parameters and metrics."""
+    return {
+        "type": "PARALLEL",
+        "selectedParams": list(parameters),
+        "selectedMetrics": list(metrics),
+        "showAllRuns": False,
+    }
 
 
-def _line(key: str, scale: str) -> Chart:
+def line_chart(key: str, scale: str = "linear") -> Chart:
+    """A metric over the steps."""
     return {
         "type": "LINE",
         "metricKey": key,

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from experiments.tracking.card import CardFile
+from experiments.tracking.card import CardFile, RunCard
 from experiments.tracking.entities import Batch, entities_of
 from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
 from experiments.tracking.journal import count_lines, read_records
+from experiments.tracking.parents import PARENT_TAG, parents_key
 from experiments.tracking.records import Artifact, DatasetInput, Ended, Metrics, Opened, Params, Tags
 from experiments.tracking.store import RefusedError, RunGoneError, Store, StoreAwayError
 
@@ -45,12 +46,18 @@ def delivered(card_file: CardFile, error: str | None) -> Delivery:
     """Count what was sent and what was not."""
     card, journal = card_file.card, card_file.run_dir / JOURNAL_NAME
     after = count_lines(journal, card.sent)
-    pending = after + len(card.deferred)
+    pending = after + len(card.deferred) + (card.parent is not None)
     return Delivery(
         sent=count_lines(journal) - pending,
         pending=pending,
-        error=(error or "the time to send it was over") if pending else None,
+        error=(error or _why_pending(card, after)) if pending else None,
     )
+
+
+def _why_pending(card: RunCard, after: int) -> str:
+    if card.parent is not None and not after and not card.deferred:
+        return "the store does not have the run that it nests under yet"
+    return "the time to send it was over"
 
 
 class Sender:
@@ -78,7 +85,9 @@ class Sender:
                     shown,
                 )
             root = store.destination.artifact_root
-            card_file.update(uri=shown, artifact_root=root, experiment_id=None, run_id=None, sent=0, deferred=())
+            card_file.update(
+                uri=shown, artifact_root=root, experiment_id=None, run_id=None, sent=0, deferred=(), parent=None
+            )
 
     def send(self, may_go_on: Callable[[], bool] = lambda: True) -> None:
         """Send what the journal holds now.
@@ -93,7 +102,7 @@ class Sender:
             self._send(may_go_on)
         except RunGoneError:
             # Somebody emptied the store, or put another one in its place: the journal can tell it everything again.
-            self._card_file.update(experiment_id=None, run_id=None, sent=0, deferred=())
+            self._card_file.update(experiment_id=None, run_id=None, sent=0, deferred=(), parent=None)
             try:
                 self._send(may_go_on)
             except (RunGoneError, RefusedError) as error:
@@ -115,7 +124,7 @@ class Sender:
             if isinstance(record, Metrics | Params) or (
                 isinstance(record, Tags) and None not in record.values.values()
             ):
-                for entity in entities_of(record):
+                for entity in entities_of(self._without_key(record) if isinstance(record, Tags) else record):
                     batch.add(entity)
                     if batch.is_full():
                         self._send_batch(run_id, batch)
@@ -132,6 +141,7 @@ class Sender:
         if position != self._card_file.card.sent:
             self._card_file.update(sent=position)
         self._send_deferred(run_id, may_go_on)
+        self._send_parent(run_id)
 
     def _run_id(self) -> str:
         card = self._card_file.card
@@ -167,6 +177,25 @@ class Sender:
                     self._send_batch(run_id, half)
             else:
                 self._report_refusal(run_id, halves.key, error)
+
+    def _without_key(self, record: Tags) -> Tags:
+        """Take a parent's key out of a record, to be sent as a run id after all else."""
+        if PARENT_TAG not in record.values:
+            return record
+        key = parents_key(record.values[PARENT_TAG])
+        self._card_file.update(parent=key)
+        if key is None:
+            return record
+        return Tags(record.time, {name: value for name, value in record.values.items() if name != PARENT_TAG})
+
+    def _send_parent(self, run_id: str) -> None:
+        card = self._card_file.card
+        if card.parent is None or card.experiment_id is None:
+            return
+        found = self._store.runs_with_key(card.experiment_id, card.parent)
+        if found:
+            self._send_batch(run_id, batch_of(Tags(0.0, {PARENT_TAG: found[0]})))
+            self._card_file.update(parent=None)
 
     def _send_single(self, run_id: str, record: Opened | Tags | Artifact | DatasetInput | Ended) -> None:
         match record:

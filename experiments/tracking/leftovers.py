@@ -9,7 +9,7 @@ from experiments.tracking.card import CardFile, RunCard, read_card, run_dirs
 from experiments.tracking.delivery import Delivery, Sender, delivered
 from experiments.tracking.history import read_history
 from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
-from experiments.tracking.journal import Journal, whole_size
+from experiments.tracking.journal import Journal, read_records, whole_size
 from experiments.tracking.locks import AlreadyLockedError, RunLock
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.records import Ended, FinalStatus, encode
@@ -35,7 +35,15 @@ def reconcile(runs_dir: Path) -> list[Path]:
 def has_pending(run_dir: Path) -> bool:
     """Whether a run has something that its store does not have; cheap enough for ten thousand runs."""
     card = read_card(run_dir)
-    return card is not None and (card.sent < whole_size(run_dir / JOURNAL_NAME) or bool(card.deferred))
+    return card is not None and (
+        card.sent < whole_size(run_dir / JOURNAL_NAME) or bool(card.deferred) or card.parent is not None
+    )
+
+
+def began(run_dir: Path) -> float:
+    """When a run's first process began it, in seconds since the epoch; 0 where its journal does not say."""
+    _, first = next(read_records(run_dir / JOURNAL_NAME), (0, None))
+    return 0.0 if first is None else first.time
 
 
 def has_journal(run_dir: Path) -> bool:

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,15 +120,28 @@ class Store:
     def _add_charts(self, experiment: "Experiment") -> None:
         """Write the tags that show charts in the experiment's pages; a run goes on without them."""
         for key, value in missing_tags(experiment.experiment_id, experiment.tags).items():
-            for last_try in (False, True):
-                try:
-                    with translated():
-                        self.client.set_experiment_tag(experiment.experiment_id, key, value)
-                    break
-                except (StoreAwayError, RefusedError, RunGoneError) as error:
-                    # Of two processes that make the same tag at once one fails; the second time the tag is there.
-                    if last_try:
-                        _log.warning("experiment %r goes without the tag %s: %s", experiment.name, key, error)
+            try:
+                self.tag_experiment(experiment.experiment_id, key, value)
+            except (StoreAwayError, RefusedError, RunGoneError) as error:
+                _log.warning("experiment %r goes without the tag %s: %s", experiment.name, key, error)
+
+    def tag_experiment(self, experiment_id: str, key: str, value: str) -> None:
+        """Set a tag of an experiment."""
+        client = self.client
+        try:
+            with translated():
+                client.set_experiment_tag(experiment_id, key, value)
+        except (StoreAwayError, RefusedError, RunGoneError):
+            # Of two processes that make the same tag at once one fails; the second time the tag is there.
+            with translated():
+                client.set_experiment_tag(experiment_id, key, value)
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run that has ended, beside what it recorded itself."""
+        client = self.client
+        for key, value in tags.items():
+            with translated():
+                client.set_tag(run_id, key, value)
 
     def runs_with_key(self, experiment_id: str, key: str) -> list[str]:
         """The ids of the runs that carry a run key, first made first; more than one only after a lost answer."""
@@ -255,6 +268,7 @@ def _connect(destination: Destination, timeout_seconds: float) -> "MlflowClient"
     # and nothing about a training leaves the machine unasked.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout_seconds))))
     from mlflow import MlflowClient  # noqa: PLC0415 - MLflow is imported late, as the module says
@@ -302,6 +316,7 @@ def _patient_http(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def translated() -> Iterator[None]:
+    """Turn whatever MLflow and its drivers raise into the four errors of this module."""
     try:
         yield
     except (StoreAwayError, RefusedError, RunGoneError):

@@ -57,7 +57,7 @@ def open_run(
         run_dir: the run's own directory, made if need be.
         options: where and how to record.
         name: the run's name; a run that goes on keeps the one that it has.
-        tags: the run's first tags; ``mlflow.parentRunId`` makes it a child.
+        tags: the run's first tags; ``mlflow.parentRunId`` makes it a child, see `parents`.
         leftovers: directories of dead runs (what ``reconcile`` returned); the rest of those that are recorded in the
             same store is sent in the background too.
 
@@ -137,6 +137,16 @@ class RunTracker:
     def name(self) -> str:
         """The run's name."""
         return self._card_file.card.name
+
+    @property
+    def key(self) -> str:
+        """What the run is found by before the store has given it an id; see `parents`."""
+        return self._card_file.card.key
+
+    @property
+    def experiment_id(self) -> str | None:
+        """The id of the MLflow experiment; None until the store has answered."""
+        return self._card_file.card.experiment_id
 
     @property
     def run_id(self) -> str | None:

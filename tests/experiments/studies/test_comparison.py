@@ -118,7 +118,7 @@ def test_a_value_that_is_no_number_does_not_count(value: float) -> None:
 
 def test_a_run_that_lacks_the_metric_is_missing_and_an_unknown_metric_is_a_mistake() -> None:
     other = finished("base", 1, 1.0)
-    assert other.result is not None
+    assert isinstance(other.result, RunResult)
     other.result.metrics.pop(METRIC)
     arm = compare(["base"], "base", METRIC, [finished("base", 0, 1.0), other]).arm("base")
     assert arm.missing[0].reason == f"recorded no {METRIC}"

@@ -1,13 +1,12 @@
 """Reports stand alone, name every run, and say what is missing; figures show the numbers that they should."""
 
-import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from scipy import stats
@@ -15,9 +14,16 @@ from scipy import stats
 from experiments.runs.pages import inline_svg
 from experiments.runs.result import RunResult
 from experiments.studies import report
+from experiments.studies.claim import Claim
 from experiments.studies.comparison import Comparison, Replicate, compare
-from experiments.studies.figures import Curves, comparison_figure, panel_figure, panels
+from experiments.studies.curves import Curves
+from experiments.studies.effect_figure import contrast_effects
+from experiments.studies.environments import Environment, Origin
+from experiments.studies.figures import comparison_figure, panel_figure, panels
+from experiments.studies.gather import Gathered
+from experiments.studies.intervals import Estimate, estimate
 from experiments.studies.study import Arm, Study
+from experiments.studies.written import WrittenArm, WrittenReplicate, WrittenStudy
 
 METRIC = "test/top1_error"
 ARMS = ("conv5x5", "two_conv3x3")
@@ -52,18 +58,46 @@ def comparison(*, lost: str | None = None) -> Comparison:
 
 
 def curves(compared: Comparison) -> Curves:
-    steps = np.arange(1, 9) * 18
-    return [
-        (run, pd.DataFrame({"key": "val/top1_error", "step": steps, "value": 90 / steps + run.seed}))
-        for arm in compared.arms
-        for run in arm.counted
-    ]
+    steps = [18 * epoch for epoch in range(1, 9)]
+    by_run = {
+        run.label: [(step, 90 / step + run.seed) for step in steps] for arm in compared.arms for run in arm.counted
+    }
+    return Curves("val/top1_error", by_run)
 
 
-def study(question: str = "Do two 3x3 layers replace one 5x5?") -> Study:
+def study(question: str = "Do two 3x3 layers replace one 5x5?", claims: dict[str, Claim] | None = None) -> Study:
     arms = {name: Arm(overrides=[f"model={name}"], role="baseline" if name == ARMS[0] else None) for name in ARMS}
-    return Study(question=question, source="A paper", arms=arms, seeds=[0, 1, 2], metric=METRIC, overrides=["a=1"])
+    return Study(question=question, source="A paper", arms=arms, seeds=[0, 1, 2], metric=METRIC, claims=claims or {})
 
+
+def gathered(compared: Comparison, asked: Study | None = None) -> Gathered:
+    """What a report is made of, with made-up curves and one environment."""
+    written = WrittenStudy(
+        name="demo",
+        variation="as written",
+        command=tuple(COMMAND),
+        study=asked or study(),
+        arms=tuple(WrittenArm(name, ("a=1", f"model={name}")) for name in ARMS),
+        replicates=tuple(WrittenReplicate(run.arm, run.seed, "id") for run in compared.replicates),
+    )
+    origin = Origin("c0ffee", uncommitted=True, packages="abc", hardware="x, 2 threads")
+    environment = Environment(origin, "Python 3.11.7, torch 2.15.0", {}, 1)
+    return Gathered(written, compared, curves(compared), (environment,))
+
+
+@dataclass(frozen=True)
+class Decided:
+    claim: str
+    outcome: str
+    effect: Estimate | None
+    p_value: float | None
+    adjusted: float | None
+    reason: str
+    left_out: tuple[int, ...] = ()
+
+
+CLAIM = Claim.model_validate({"contrast": "two_conv3x3 - conv5x5", "is": "not_worse", "margin": 1.0})
+REFUTED = Decided("same", "refuted", estimate([1.0, 1.2, 1.1]), 0.5, 0.75, "The whole interval is above 1.")
 
 Write = Callable[..., report.Report]
 
@@ -71,11 +105,12 @@ Write = Callable[..., report.Report]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Return a function that writes the report of a comparison, with made-up curves."""
-    monkeypatch.setattr(report, "read_curves", curves)
     monkeypatch.setattr(report, "DOTS_PER_INCH", 30)
 
-    def written(compared: Comparison, asked: Study | None = None) -> report.Report:
-        return report.write_report(tmp_path / "demo", "demo", asked or study(), compared, COMMAND)
+    def written(
+        compared: Comparison, asked: Study | None = None, verdicts: dict[str, Decided] | None = None, **more: str
+    ) -> report.Report:
+        return report.write_report(tmp_path / "demo", gathered(compared, asked), verdicts or {}, **more)
 
     return written
 
@@ -131,7 +166,7 @@ def test_the_page_needs_nothing_from_elsewhere(write: Write) -> None:
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert "@import" not in html
     assert "url(http" not in html
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
 
 
 def test_links_lead_somewhere_and_ids_are_used_once(write: Write) -> None:
@@ -142,11 +177,11 @@ def test_links_lead_somewhere_and_ids_are_used_once(write: Write) -> None:
 
 def test_every_run_id_and_how_to_run_it_again_are_there(write: Write) -> None:
     written = write(comparison())
-    for file in (written.html, written.markdown):
+    for file in (written.html, written.files["md"]):
         text = file.read_text(encoding="utf-8")
         assert all(run_id in text for run_id in RUN_IDS)
         assert "whydeep demo trainer.max_epochs=3" in text
-        assert text.count("whydeep train model=two_conv3x3") == 3
+        assert "whydeep train a=1 model=two_conv3x3 seed=" in text
         assert "Do two 3x3 layers replace one 5x5?" in text
 
 
@@ -154,13 +189,13 @@ def test_the_numbers_are_there(write: Write) -> None:
     written = write(comparison(lost="it broke"))
     half = stats.t.ppf(0.975, 2) * 0.25 / np.sqrt(3)
     numbers = {f"1.25 ± {half:.2f}", "78,250", "2.10 M", "MACs at 1x8x8", "34 px", "2 of 3", "+1.00", "n = 2 pairs"}
-    for file in (written.html, written.markdown):
+    for file in (written.html, written.files["md"]):
         text = file.read_text(encoding="utf-8")
         assert {said for said in (*numbers, "it broke", "failed") if said not in text} == set()
 
 
 def test_each_number_of_an_arm_names_its_runs(write: Write) -> None:
-    lines = write(comparison()).markdown.read_text(encoding="utf-8").splitlines()
+    lines = write(comparison()).files["md"].read_text(encoding="utf-8").splitlines()
     row = next(line for line in lines if line.startswith("| two_conv3x3 |"))
     assert all(f"`{run_id[:8]}`" in row for run_id in RUN_IDS[3:])
     assert not any(run_id[:8] in row for run_id in RUN_IDS[:3])
@@ -172,9 +207,9 @@ def test_names_and_reasons_cannot_break_the_page(write: Write) -> None:
     assert "<script>" not in html
     assert "Is a&lt;b &amp; |c|?" in html
     assert Page(html).open == []
-    rows = [line for line in written.markdown.read_text(encoding="utf-8").splitlines() if "script" in line]
+    rows = [line for line in written.files["md"].read_text(encoding="utf-8").splitlines() if "script" in line]
     assert len(rows) == 1
-    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 7
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 6
 
 
 def test_a_run_that_the_store_does_not_know_yet_is_named_by_its_identity(write: Write) -> None:
@@ -192,29 +227,64 @@ def test_a_study_without_a_finished_run_has_a_report_without_figures(write: Writ
     html = written.html.read_text(encoding="utf-8")
     assert "<svg" not in html
     assert "Undecided: there is nothing to compare." in html
-    assert "comparison.png" not in written.markdown.read_text(encoding="utf-8")
+    assert "comparison.png" not in written.files["md"].read_text(encoding="utf-8")
 
 
-def test_the_environment_comes_from_the_provenance(write: Write, tmp_path: Path) -> None:
-    runs = [replicate(arm, 0, run_id=RUN_IDS[arm]) for arm in range(2)]
-    for run, commit in zip(runs, ("c0ffee", "badcafe"), strict=True):
-        assert run.result is not None
-        folder = tmp_path / run.arm
-        folder.mkdir()
-        object.__setattr__(run.result, "run_dir", folder)
-        recorded = {
-            "commit": commit,
-            "python": "3.11.7",
-            "packages": {"torch": "2.15.0"},
-            "processor": "x",
-            "threads": 2,
-        }
-        (folder / "provenance.json").write_text(json.dumps(recorded))
-    (tmp_path / ARMS[0] / "uncommitted.diff").write_text("+")
-    html = write(compare(ARMS, ARMS[0], METRIC, runs)).html.read_text(encoding="utf-8")
-    assert "Python 3.11.7, torch 2.15.0; x, 2 threads" in html
-    assert "1 run at commit <code>c0ffee</code> with uncommitted changes" in html
-    assert "1 run at commit <code>badcafe</code>;" in html
+def test_the_environment_is_told(write: Write) -> None:
+    html = write(comparison()).html.read_text(encoding="utf-8")
+    said = "1 run at commit c0ffee with uncommitted changes, which are recorded with each run"
+    assert f"{said}; Python 3.11.7, torch 2.15.0; x, 2 threads." in html
+
+
+def test_verdicts_stand_on_top_in_every_format(write: Write) -> None:
+    written = write(comparison(), study(claims={"same": CLAIM}), {"same": REFUTED})
+    for kind in ("html", "md", "tex"):
+        text = written.files[kind].read_text(encoding="utf-8")
+        assert "refuted" in text
+        assert "less than 1 points worse" in text
+        assert "n = 3" in text
+    html = written.html.read_text(encoding="utf-8")
+    assert html.index('class="answer refuted"') < html.index("<h2>Arms</h2>")
+    assert "The whole interval is above 1." in html
+    assert "Undecided" not in html
+
+
+def test_run_ids_link_to_the_pages_of_a_server(write: Write) -> None:
+    assert "/runs/" not in write(comparison()).html.read_text(encoding="utf-8")
+
+
+def test_latex_is_a_whole_table_with_nothing_unescaped(write: Write) -> None:
+    lines = write(comparison(lost="50 % & more")).files["tex"].read_text(encoding="utf-8").splitlines()
+    code = [line for line in lines if not line.startswith("%")]
+    assert code.count("\\toprule") == code.count("\\bottomrule") == 1
+    rows = [line for line in code if line.endswith("\\\\")]
+    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [5, 5, 5]
+    assert "two\\_conv3x3" in rows[2]
+    assert not re.search(r"(?<!\\)[%_]", "".join(code))
+    assert all(any(run_id in line for line in lines) for run_id in RUN_IDS[:5])
+
+
+def test_a_large_study_folds_its_runs_and_draws_spans(write: Write) -> None:
+    runs = [replicate(arm, seed, run_id=f"{arm}x{seed:030d}") for arm in range(2) for seed in range(100)]
+    written = write(compare(ARMS, ARMS[0], METRIC, runs))
+    html = written.html.read_text(encoding="utf-8")
+    assert "<details open" not in html
+    assert html.count("<details") == 3
+    assert all(str(run.label) in html for run in runs)
+    markdown = written.files["md"].read_text(encoding="utf-8")
+    assert "and 90 more" in markdown
+    assert len(markdown.splitlines()) < 60
+    panel = panels(compare(ARMS, ARMS[0], METRIC, runs), curves(comparison()))[0]
+    (axes,) = panel_figure(panel, compare(ARMS, ARMS[0], METRIC, runs)).axes
+    low, high = np.percentile([1.0 + 0.25 * seed for seed in range(100)], [5, 95])
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [low, high]
+    assert len(axes.lines) < 12
+
+
+def test_only_the_asked_for_formats_are_written(write: Write, tmp_path: Path) -> None:
+    written = write(comparison(), formats=["tex"])
+    assert list(written.files) == ["tex"]
+    assert [file.name for file in (tmp_path / "demo").iterdir()] == ["report.tex"]
 
 
 def test_svgs_take_the_colour_and_width_of_the_page() -> None:
@@ -256,19 +326,43 @@ def test_learning_curves_are_means_with_their_interval() -> None:
     np.testing.assert_allclose(np.asarray(axes.lines[1].get_ydata(), dtype=float), np.maximum(90 / steps + 1 - half, 0))
 
 
+def test_the_effect_plot_shows_differences_and_the_margin_of_the_claim() -> None:
+    compared = comparison(lost="it broke")
+    (effect,) = contrast_effects(compared, [CLAIM])
+    assert (effect.contrast, effect.margin, effect.low, effect.high) == ("two_conv3x3 - conv5x5", True, None, 1.0)
+    (panel,) = [found for found in panels(compared, curves(compared), [effect]) if found.name == "effects"]
+    assert "margin" in panel.caption
+    (axes,) = panel_figure(panel, compared).axes
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1.0, 1.0]
+    (band,) = [found for found in axes.collections if type(found).__name__ == "FillBetweenPolyCollection"]
+    assert band.get_paths()[0].get_extents().x1 == 1.0
+    assert contrast_effects(compared)[0].margin is False
+
+
+def test_many_arms_learn_in_pictures_of_their_own() -> None:
+    names = [f"arm{number}" for number in range(8)]
+    runs = [replace(replicate(0, seed, run_id=f"{name}{seed}"), arm=name) for name in names for seed in range(2)]
+    compared = compare(names, names[0], METRIC, runs)
+    (panel,) = [found for found in panels(compared, curves(compared)) if found.name == "learning"]
+    shown = [axes for axes in panel_figure(panel, compared).axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == ["arm0 (baseline)", *names[1:]]
+
+
+def test_the_caption_says_how_many_curves_were_drawn() -> None:
+    compared = comparison()
+    few = Curves("val/top1_error", dict(list(curves(compared).by_run.items())[:4]))
+    captions = {panel.name: panel.caption for panel in panels(compared, few)}
+    assert "Drawn from 4 of 6 runs" in captions["learning"]
+
+
 def test_measures_that_an_arm_lacks_have_no_panel() -> None:
     compared = comparison()
-    assert compared.arms[1].measures is not None
     names = [panel.name for panel in panels(compared, curves(compared))]
-    assert names == ["seeds", "learning", "parameters", "macs", "receptive_field"]
-    without = [replicate(arm, 0, run_id="x") for arm in range(2)]
-    assert without[0].result is not None
-    without[0].result.measures.pop("receptive_field")
-    assert [panel.name for panel in panels(compare(ARMS, ARMS[0], METRIC, without), ())] == [
-        "seeds",
-        "parameters",
-        "macs",
-    ]
+    assert names == ["seeds", "effects", "learning", "parameters", "macs", "receptive_field"]
+    first, second = compared.arms
+    without = replace(first, measures={name: 1.0 for name in first.measures if name != "receptive_field"})
+    names = [panel.name for panel in panels(replace(compared, arms=(without, second)), Curves("val/top1_error"))]
+    assert names == ["seeds", "effects", "parameters", "macs"]
 
 
 @pytest.mark.filterwarnings("error")
@@ -277,9 +371,9 @@ def test_measures_that_an_arm_lacks_have_no_panel() -> None:
 def test_the_figure_can_be_drawn_whatever_the_values(seeds: int, value: float) -> None:
     runs = [replicate(arm, seed, run_id="x") for arm in range(2) for seed in range(seeds)]
     for run in runs:
-        assert run.result is not None
+        assert isinstance(run.result, RunResult)
         run.result.metrics[METRIC] = value
     compared = compare(ARMS, ARMS[0], METRIC, runs)
-    figure = comparison_figure("A question", compared, curves(compared))
+    figure = comparison_figure("A question", compared, panels(compared, curves(compared)))
     assert isinstance(figure, Figure)
     figure.savefig("/dev/null", format="png", dpi=40)

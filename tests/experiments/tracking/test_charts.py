@@ -233,7 +233,8 @@ def test_the_page_of_the_installed_mlflow_takes_every_part_of_the_state() -> Non
 
     taken = json.loads(in_page(r'\["selectedColumns","columnOrder".*?\]'))
     dropped = json.loads(in_page(r'\["runsExpanded","runsPinned".*?\]'))
-    assert state.keys() <= set(taken) - set(dropped)
+    searched = json.loads(in_page(r'\["searchFilter","orderByKey".*?\]'))
+    assert state.keys() <= {*taken, *searched} - set(dropped)
     assert in_page(f'SHOWALL="{state["runsHiddenMode"]}"')
     for section in state["compareRunSections"]:
         assert in_page(r"\{" + ",".join(rf"{name}:[^,{{}}]+" for name in section if name != "columns") + r"\}")

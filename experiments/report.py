@@ -1,0 +1,161 @@
+"""Report on a study from MLflow alone, finished or not: table, verdicts and figures as HTML, Markdown and LaTeX.
+
+whydeep report stacked_filters
+whydeep report stacked_filters datamodule=cifar10 format=html,tex
+whydeep report stacked_filters check=docs/studies/stacked_filters.md
+
+keys:
+  KEY=VALUE            the variation of the study that was run with these settings
+  scale=NAME           likewise
+  runs_dir=runs        where the study was recorded (or $MLFLOW_TRACKING_URI, or tracking.uri=…)
+  to=FOLDER            where the report goes; runs_dir and the study's name by default
+  format=html,md,…     some of html, md, tex, png; all by default
+  check=FILE           compare the block between <!-- whydeep:report NAME --> and <!-- /whydeep:report --> in a Markdown
+                       file with the store, and write nothing; exit code 1 where a line differs. Also --check FILE
+  write=FILE           bring that block up to date
+  reference=FILE       write the results as a file that `whydeep reproduce study=NAME against=reference` compares with
+
+The directories of the runs are not needed. A study that is not finished is reported as far as it is.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.arguments import check_keys, split_arguments
+from experiments.cli import run
+from experiments.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.studies.gather import Gathered
+    from experiments.tracking.options import TrackingOptions
+
+KEYS = {
+    "runs_dir": "runs",
+    "to": None,
+    "format": "html,md,tex,png",
+    "check": None,
+    "write": None,
+    "reference": None,
+    "scale": None,
+}
+_TRACKING = ("tracking.uri", "tracking.artifact_root")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the report, or check or write what is asked instead; return the exit code.
+
+    Raises:
+        UserError: no such study or variation, a store that cannot be asked, a file without the block.
+    """
+    if {"-h", "--help"} & set(argv):
+        print(__doc__)
+        return 0
+    keys, others = split_arguments(_without_flag(argv), {**KEYS, **dict.fromkeys(_TRACKING)})
+    names = [argument for argument in others if "=" not in argument]
+    overrides = [argument for argument in others if "=" in argument]
+    if len(names) != 1:
+        raise UserError(f"{' '.join(names) or 'report'}: give the name of one study, as in `whydeep report NAME`")
+    check_keys(overrides, KEYS)
+    formats = _formats(str(keys["format"]))
+    options = _options(keys)
+
+    from experiments.studies.gather import gather  # noqa: PLC0415 - what --help and mistakes save
+    from experiments.studies.membership import variation  # noqa: PLC0415
+    from experiments.tracking.search import Search  # noqa: PLC0415
+    from experiments.tracking.store import Store  # noqa: PLC0415
+
+    search = Search(Store(options.destination(), options.timeout_seconds))
+    gathered = gather(search, names[0], variation(overrides, keys["scale"]))
+    files = {key: Path(str(keys[key])) for key in ("check", "write", "reference") if keys[key] is not None}
+    if files:
+        return _files(gathered, files)
+    return _report(gathered, options, keys["to"], formats)
+
+
+def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, formats: Sequence[str]) -> int:
+    from rich.console import Console  # noqa: PLC0415 - imported late, as above
+
+    from experiments.studies.judging import judged  # noqa: PLC0415
+    from experiments.studies.membership import study_folder  # noqa: PLC0415
+    from experiments.studies.report import unfinished, write_report  # noqa: PLC0415
+    from experiments.studies.table import print_comparison  # noqa: PLC0415
+
+    written = gathered.written
+    folder = study_folder(Path(options.runs_dir), written.name, written.variation) if to is None else Path(to)
+    uri = options.destination().shown_uri
+    address = uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
+    try:
+        report = write_report(folder, gathered, judged(gathered), formats=formats, address=address)
+    except OSError as error:
+        raise UserError(f"to={folder}: cannot be written ({error.strerror})") from error
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    print_comparison(console, written.study.question, gathered.comparison)
+    if missing := unfinished(gathered.comparison.replicates):
+        print(f"unfinished: {missing}")
+    print()
+    for kind, file in report.files.items():
+        print(f"{'figure' if kind == 'png' else kind}: {file}")
+    return 0
+
+
+def _files(gathered: "Gathered", files: dict[str, Path]) -> int:
+    from experiments.studies.block import differences, write_block  # noqa: PLC0415 - imported late, as above
+    from experiments.studies.judging import judged  # noqa: PLC0415
+    from experiments.studies.reference import write_reference  # noqa: PLC0415
+
+    verdicts = judged(gathered)
+    code = 0
+    if (file := files.get("write")) is not None:
+        print(f"{file}: {'brought up to date' if write_block(file, gathered, verdicts) else 'is up to date'}")
+    if (file := files.get("reference")) is not None:
+        write_reference(file, gathered, verdicts)
+        print(f"reference: {file}")
+    if (file := files.get("check")) is not None:
+        found = differences(file, gathered, verdicts)
+        for line in found:
+            print(line, file=sys.stderr)
+        print(f"{file}: {'differs from the store' if found else 'matches the store'}")
+        code = int(bool(found))
+    return code
+
+
+def _options(keys: dict[str, str | None]) -> "TrackingOptions":
+    from experiments.tracking.addresses import sqlite_file  # noqa: PLC0415 - imported late, as above
+    from experiments.tracking.options import TrackingOptions  # noqa: PLC0415
+
+    options = TrackingOptions(
+        uri=keys["tracking.uri"], artifact_root=keys["tracking.artifact_root"], runs_dir=str(keys["runs_dir"])
+    )
+    options.check()
+    file = sqlite_file(options.destination().uri)
+    if file is not None and not file.exists():
+        raise UserError(f"runs_dir={keys['runs_dir']}: nothing is recorded in {file} yet")
+    return options
+
+
+def _formats(text: str) -> list[str]:
+    allowed = str(KEYS["format"]).split(",")
+    chosen = [part.strip() for part in text.strip("[]").split(",")]
+    for part in chosen:
+        if part not in allowed:
+            raise UserError(f"format={text}: no such format '{part}'; allowed: {', '.join(allowed)}")
+    return chosen
+
+
+def _without_flag(argv: Sequence[str]) -> list[str]:
+    """Read `--check FILE` and `--check=FILE` as `check=FILE`."""
+    arguments = list(argv)
+    for place, argument in enumerate(arguments):
+        if argument == "--check":
+            if place + 1 == len(arguments):
+                raise UserError("--check: needs a file")
+            return [*arguments[:place], f"check={arguments[place + 1]}", *arguments[place + 2 :]]
+        if argument.startswith("--check="):
+            return [*arguments[:place], argument.removeprefix("--"), *arguments[place + 1 :]]
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(run("report", sys.argv[1:]))

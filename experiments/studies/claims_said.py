@@ -1,0 +1,126 @@
+"""Claims and verdicts in words, the same in HTML, Markdown, LaTeX and MLflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from experiments.studies import wording
+from experiments.studies.claim import Claim
+from experiments.studies.intervals import Estimate
+
+
+class Judged(Protocol):
+    """A verdict on a claim, as far as it is said."""
+
+    @property
+    def claim(self) -> str:
+        """The claim's name."""
+
+    @property
+    def outcome(self) -> str:
+        """`supported`, `refuted` or `undecided`."""
+
+    @property
+    def effect(self) -> Estimate | None:
+        """Of the contrast; `None` when there is nothing to compare."""
+
+    @property
+    def p_value(self) -> float | None:
+        """Of the claim's own test, uncorrected."""
+
+    @property
+    def adjusted(self) -> float | None:
+        """After Holm."""
+
+    @property
+    def reason(self) -> str:
+        """One sentence."""
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Seeds that lack one of the arms."""
+
+
+@dataclass(frozen=True)
+class SaidVerdict:
+    """A verdict in words.
+
+    Attributes:
+        name: of the claim; empty for the only one of a study.
+        outcome: `supported`, `refuted` or `undecided`.
+        claim: what was claimed.
+        numbers: the effect with interval, n and p.
+        reason: why the outcome is what it is.
+    """
+
+    name: str
+    outcome: str
+    claim: str
+    numbers: str
+    reason: str
+
+
+def said(claims: Mapping[str, Claim], verdicts: Mapping[str, Judged], metric: str) -> list[SaidVerdict]:
+    """Say all verdicts; `metric` is the study's, for claims that name none."""
+    return [
+        SaidVerdict(
+            name="" if len(claims) == 1 and name == "claim" else name,
+            outcome=verdicts[name].outcome,
+            claim=claim_said(claim, metric),
+            numbers=_numbers(claim, verdicts[name], metric),
+            reason=verdicts[name].reason,
+        )
+        for name, claim in claims.items()
+        if name in verdicts
+    ]
+
+
+def claim_said(claim: Claim, metric: str) -> str:
+    """Say a claim: `two_conv3x3 - conv5x5 in top-1 error: less than 1 point worse`."""
+    on = claim.on or metric
+    unit = "" if claim.is_ratio else _unit(on)
+    margin = "" if claim.margin is None else f"{claim.margin:g}{unit}"
+    what = {
+        "lower": "lower" + (f" by more than {margin}" if claim.margin else ""),
+        "higher": "higher" + (f" by more than {margin}" if claim.margin else ""),
+        "not_worse": f"less than {margin} worse",
+        "equivalent": f"equal within ±{margin}",
+        "equal": f"exactly {claim.target}",
+    }[claim.kind]
+    layers = f" of the layers {claim.layers}" if claim.layers else ""
+    return f"{claim.contrast} in {_named(on)}{layers}: {what}"
+
+
+def _numbers(claim: Claim, verdict: Judged, metric: str) -> str:
+    effect = verdict.effect
+    if effect is None:
+        return "nothing to compare"
+    unit = "" if claim.is_ratio else _unit(claim.on or metric)
+    number = (lambda value: f"{value:.3g}") if claim.is_ratio or claim.kind == "equal" else _signed
+    told = [f"{number(effect.mean)}{unit}"]
+    if effect.low is not None and effect.high is not None:
+        told.append(f"95 % interval [{number(effect.low)}, {number(effect.high)}]")
+    if claim.kind != "equal":
+        told.append(f"n = {effect.n}")
+    if verdict.adjusted is not None:
+        told.append(f"p = {verdict.adjusted:.2g} (Holm)")
+    if verdict.left_out:
+        told.append(f"{wording.listed(verdict.left_out)} left out")
+    return ", ".join(told)
+
+
+def _named(metric: str) -> str:
+    return (
+        metric.removeprefix("measure/").replace("_", " ")
+        if metric.startswith("measure/")
+        else wording.metric_name(metric)
+    )
+
+
+def _unit(metric: str) -> str:
+    unit = wording.metric_unit(metric)
+    return " points" if unit == "%" else f" {unit}" if unit else ""
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if abs(value) < 1000 else f"{value:+,.0f}"  # noqa: PLR2004 - parameters and the like

@@ -1,0 +1,183 @@
+"""A study from its plan to its answer: what is missing is run, what came out is judged, recorded and reported."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hydra.utils import instantiate
+from rich.console import Console
+from rich.text import Text
+
+from experiments.studies import membership
+from experiments.studies.answers import check_measures, check_metric, claims_of, power_sentences
+from experiments.studies.at_hand import gather_at_hand
+from experiments.studies.board import board_of
+from experiments.studies.claims_said import said
+from experiments.studies.comparison import Replicate
+from experiments.studies.confounds import Confound, planned_confounds, recorded_confounds
+from experiments.studies.execution import execute_all, jobs_of
+from experiments.studies.execution_options import ExecutionOptions
+from experiments.studies.forecast import Forecast, forecast, minutes
+from experiments.studies.gather import Gathered
+from experiments.studies.judging import judged
+from experiments.studies.plan import plan_arms
+from experiments.studies.plan_table import print_plan
+from experiments.studies.record import open_study
+from experiments.studies.report import Report, write_report
+from experiments.studies.state import RunState, look, remember
+from experiments.studies.study import Study, override_key
+from experiments.studies.table import print_comparison, print_verdicts
+from experiments.studies.verdict import Verdict
+from experiments.studies.writing_down import with_run_ids, write_down
+from experiments.tracking.credentials import masked
+from experiments.tracking.delivery import Delivery
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out of a study.
+
+    Attributes:
+        gathered: the study and what became of its runs.
+        verdicts: on its claims, by their names.
+        confounds: what is recorded to differ between arms, undeclared.
+        report: its files.
+        delivery: what MLflow has of the study's run.
+        link: the address of the study's charts below that of the MLflow pages; `None` until the store has answered.
+        stopped_by: the signal that ended the study before its time.
+    """
+
+    gathered: Gathered
+    verdicts: Mapping[str, Verdict]
+    confounds: list[Confound]
+    report: Report
+    delivery: Delivery
+    link: str | None
+    stopped_by: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run finished."""
+        return all(replicate.status == "FINISHED" for replicate in self.gathered.comparison.replicates)
+
+    def print(self, console: Console) -> None:
+        """Print the table, the verdicts, and where the report lies."""
+        study = self.gathered.written.study
+        print_comparison(console, study.question, self.gathered.comparison, contrasts=not study.claims)
+        print_verdicts(console, said(study.claims, self.verdicts, study.metric))
+        for confound in self.confounds:
+            console.print(Text(f"confound: {confound.sentence()}", style="bold red"))
+        print(f"\nreport: {self.report.html}")
+        if "png" in self.report.files:
+            print(f"figure: {self.report.files['png']}")
+        if self.delivery.pending:
+            print(
+                f"{self.report.folder}: not all of it is in MLflow yet ({self.delivery.error}); "
+                "`whydeep sync` sends the rest"
+            )
+        if self.link:
+            print(f"charts: {self.link}  (below the address that whydeep ui prints)")
+
+
+class Conduct:
+    """One execution of a study.
+
+    Args:
+        study: what is asked, at its scale and with its seeds.
+        name: of the study.
+        scale: at which it runs.
+        overrides: for all arms, from the command line.
+        command: the command line, for the record.
+
+    Raises:
+        UserError: an arm, a claim, a budget or an override that cannot be; nothing has been written.
+    """
+
+    def __init__(self, study: Study, name: str, scale: str, overrides: Sequence[str], command: Sequence[str]) -> None:
+        check_metric(study)
+        claims_of(study)
+        self.study = study
+        arms = plan_arms(study, overrides)
+        self._cfg = arms[0].cfg
+        self.runs_dir = Path(self._cfg.runs_dir)
+        self._overrides = tuple(overrides)
+        self.title = name
+        varied = membership.variation([*map(masked, overrides)], scale)
+        if varied != membership.AS_WRITTEN:
+            self.title = f"{name} ({varied})"
+        self._folder = membership.study_folder(self.runs_dir, name, varied)
+        self.states = look(arms, study.seeds, self._folder)
+        self._written = write_down(name, varied, study, self.states, [*map(masked, command)])
+        check_measures(study, self._written.arms)
+
+    @cached_property
+    def _forecasts(self) -> list[Forecast]:
+        return [forecast(state) for state in self.states]
+
+    def minutes(self, workers: int) -> float:
+        """Return how long the runs that are missing take, so many at a time."""
+        return minutes(self.states, self._forecasts, workers)
+
+    def print_plan(self, console: Console, workers: int) -> None:
+        """Print what would be run, what it takes, and what could be shown."""
+        arms = [state.arm for state in self.states]
+        print_plan(
+            console,
+            self.title,
+            self.study,
+            self.states,
+            self._forecasts,
+            planned_confounds(arms, self.study.declared),
+            power_sentences(self.study, self._done()),
+            workers=workers,
+        )
+
+    def run(self, options: ExecutionOptions) -> Answer:
+        """Run what is missing, and answer."""
+        remember(self.states, self._folder)
+        tracking = instantiate(self._cfg.tracking)
+        recorded = open_study(self._written, self.runs_dir, tracking)
+        if tracking.deliver:
+            recorded.wait()
+        waiting = [one.run for one in self._in_order() if one.kind != "done"]
+        jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
+        board = board_of(jobs, self.study.metric, options.workers)
+        execution = execute_all(jobs, options, board, progress=sys.stderr.isatty())
+        ended = {(run.arm, run.seed): run for run in (*self._done(), *execution.replicates)}
+        replicates = [ended[one.run.arm, one.run.seed] for one in self._in_order()]
+        recorded.update(with_run_ids(self._written, replicates))
+        gathered = gather_at_hand(recorded.written, replicates)
+        verdicts = judged(gathered)
+        report = write_report(recorded.folder, gathered, verdicts)
+        delivery = recorded.finish(gathered, verdicts, report)
+        return Answer(
+            gathered,
+            verdicts,
+            recorded_confounds(replicates, self._declared()),
+            report,
+            delivery,
+            recorded.link,
+            execution.stopped_by,
+        )
+
+    def _in_order(self) -> list[RunState]:
+        """Return the runs seed by seed, so that what is stopped early holds whole pairs."""
+        return [state.replicates[place] for place in range(len(self.study.seeds)) for state in self.states]
+
+    def _done(self) -> list[Replicate]:
+        return [
+            Replicate(one.run.arm, one.run.seed, "FINISHED", one.result, None, tuple(one.run.command))
+            for one in self._in_order()
+            if one.kind == "done"
+        ]
+
+    def _declared(self) -> list[str]:
+        """Return the keys in which arms may differ: those of the study, of its arms and of its budget."""
+        own = {
+            override_key(override)
+            for state in self.states
+            for override in (*state.arm.cell.overrides, *state.arm.share.overrides)
+        }
+        return [*self.study.declared, *sorted(own)]

@@ -1,0 +1,88 @@
+"""Learning curves of a comparison: mean over the seeds of each arm, with the band of its interval."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from experiments.runs.plotting import COLOURS, FAINT, LINES
+from experiments.studies import wording
+from experiments.studies.comparison import ArmSummary, Comparison
+from experiments.studies.curves import Curves
+from experiments.studies.intervals import CONFIDENCE
+
+GRID = 5  # small pictures in a row, one for each of many arms
+Array = npt.NDArray[np.float64]
+
+
+def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
+    """Draw all arms into one picture."""
+    axes = figure.subplots()
+    tops = [
+        _draw_arm(axes, arm, curves, {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]})
+        for place, arm in enumerate(comparison.arms)
+    ]
+    axes.set_title(wording.titled(curves.metric))
+    axes.set_xlabel("optimizer steps")
+    _scale(axes, tops)
+
+
+def draw_learning_grid(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
+    """Draw each arm into a picture of its own, over the baseline in grey."""
+    rows = math.ceil(len(comparison.arms) / GRID)
+    grid = figure.subplots(rows, GRID, sharex=True, sharey=True, squeeze=False)
+    base = next(arm for arm in comparison.arms if arm.is_baseline)
+    tops = []
+    for axes, arm in zip(grid.flat, comparison.arms, strict=False):
+        _draw_arm(axes, base, curves, {"color": FAINT})
+        tops.append(_draw_arm(axes, arm, curves, {"color": COLOURS[0]}))
+        axes.set_title(f"{arm.name} (baseline)" if arm.is_baseline else arm.name, fontsize=8)
+        axes.tick_params(labelsize=7)
+    for axes in grid.flat[len(comparison.arms) :]:
+        axes.set_visible(False)
+    for axes in grid.flat:
+        _scale(axes, tops)
+    figure.supxlabel("optimizer steps", fontsize=9)
+    figure.supylabel(wording.titled(curves.metric), fontsize=9)
+
+
+def mean_course(arm: ArmSummary, curves: Curves) -> tuple[Array, Array, Array | None]:
+    """Return the steps that all drawn runs of an arm recorded, the mean there, and half of its 95 % interval."""
+    series = [dict(curves.by_run[run.label]) for run in arm.counted if run.label in curves.by_run]
+    shared = sorted(set.intersection(*(set(one) for one in series))) if series else []
+    table = np.array([[one[step] for step in shared] for one in series], dtype=float).reshape(len(series), len(shared))
+    steps, mean = np.array(shared, dtype=float), table.mean(axis=0) if series else np.empty(0)
+    if len(series) < 2:  # noqa: PLR2004 - one run says nothing of the spread
+        return steps, mean, None
+    width = stats.t.ppf((1 + CONFIDENCE) / 2, len(series) - 1) / math.sqrt(len(series))
+    return steps, mean, width * table.std(axis=0, ddof=1)
+
+
+def _draw_arm(axes: Axes, arm: ArmSummary, curves: Curves, how: dict[str, Any]) -> float:
+    """Draw an arm's mean and band; return how high the picture must reach for it."""
+    steps, mean, half = mean_course(arm, curves)
+    if not len(steps):
+        return 0.0
+    marker = "o" if len(steps) <= 2 else ""  # noqa: PLR2004 - a line needs no points
+    axes.plot(steps, mean, marker=marker, markersize=4, **how)
+    # Untrained networks are near chance; the picture is about what comes after the first quarter of the training.
+    top = float(mean[len(mean) // 4 :].max())
+    if half is None:
+        return top
+    low, high = np.maximum(mean - half, 0), mean + half
+    axes.fill_between(steps, low, high, color=how["color"], alpha=0.14, linewidth=0)
+    axes.plot(steps, np.stack([low, high], axis=1), **how, linewidth=0.7, alpha=0.8)
+    return max(top, float(high[-(len(high) // 4) - 1 :].max()))
+
+
+def _scale(axes: Axes, tops: Sequence[float]) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if tops and max(tops) > 0:
+        axes.set_ylim(0, 1.1 * max(tops))
+    axes.grid(visible=True, axis="y")

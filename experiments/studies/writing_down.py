@@ -1,0 +1,71 @@
+"""From a plan to what is written down of it: each arm with its measures, each replicate with its identity."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from experiments.runs.record import scalars
+from experiments.studies.comparison import Replicate
+from experiments.studies.state import ArmState, RunState
+from experiments.studies.study import Study
+from experiments.studies.written import WrittenArm, WrittenReplicate, WrittenStudy
+from experiments.tracking.credentials import masked
+
+
+def write_down(
+    name: str, varied: str, study: Study, states: Sequence[ArmState], command: Sequence[str]
+) -> WrittenStudy:
+    """Return what is written down of a study before it runs.
+
+    Args:
+        name: of the study.
+        varied: which of its variations, see `membership.variation`.
+        study: what was asked.
+        states: of its arms and their replicates.
+        command: the command line that runs it, without passwords.
+    """
+    return WrittenStudy(
+        name=name,
+        variation=varied,
+        command=tuple(command),
+        study=study,
+        arms=tuple(_arm(state, study) for state in states),
+        # Seed by seed, as they are run.
+        replicates=tuple(_replicate(state.replicates[place]) for place in range(len(study.seeds)) for state in states),
+    )
+
+
+def _replicate(state: RunState) -> WrittenReplicate:
+    run_id = state.result.run_id if state.kind == "done" and state.result is not None else None
+    return WrittenReplicate(state.run.arm, state.run.seed, state.identity, run_id)
+
+
+def with_run_ids(written: WrittenStudy, replicates: Sequence[Replicate]) -> WrittenStudy:
+    """Return what is written down with the run ids that are known now, and why runs that have none could not begin."""
+    ended = {(run.arm, run.seed): run for run in replicates}
+
+    def known(one: WrittenReplicate) -> WrittenReplicate:
+        run = ended.get((one.arm, one.seed))
+        if run is None:
+            return one
+        if run.result is None:
+            return replace(one, reason=run.reason)
+        return replace(one, run_id=run.result.run_id, reason=None)
+
+    return replace(written, replicates=tuple(map(known, written.replicates)))
+
+
+def _arm(state: ArmState, study: Study) -> WrittenArm:
+    measures, layers = state.assembly.measures, dict[str, dict[str, float]]()
+    for layer in measures.layers:
+        # A layer that is called twice, and the operators of one module, have one name.
+        sums = layers.setdefault(layer.name, {})
+        for column in ("parameters", "macs", "activations"):
+            sums[column] = sums.get(column, 0.0) + float(getattr(layer, column))
+    return WrittenArm(
+        name=state.arm.name,
+        overrides=tuple(map(masked, state.arm.overrides)),
+        levels=dict(state.arm.cell.levels) if study.factors else {},
+        measures=scalars(measures),
+        layers=layers,
+        input_shape=state.assembly.input_shape,
+    )
