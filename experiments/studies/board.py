@@ -80,7 +80,7 @@ def board_of(jobs: Sequence[Job], metric: str, workers: int) -> Board:
 
 
 @dataclass
-class ArmState:
+class ArmProgress:
     """One arm's jobs: how many wait, which run, how many have ended how, and the seconds that runs took."""
 
     queued: int = 0
@@ -107,7 +107,7 @@ class LiveTable:
         self._workers = workers
         self._began = time.monotonic()
         counts = Counter(job.arm for job in jobs)
-        self.arms = {arm: ArmState(queued=count) for arm, count in counts.items()}
+        self.arms = {arm: ArmProgress(queued=count) for arm, count in counts.items()}
         self._live = Live(console=console, get_renderable=self.render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -163,7 +163,7 @@ class LiveTable:
         return f"{text}, {'time left not known yet' if left is None else f'about {minutes(left)} left'}"
 
 
-def seconds_left(arms: Iterable[ArmState], running_left: Sequence[float], workers: int) -> float | None:
+def seconds_left(arms: Iterable[ArmProgress], running_left: Sequence[float], workers: int) -> float | None:
     """Estimate how long the rest takes; an arm of which nothing has finished is taken for an average one.
 
     Args:

@@ -21,11 +21,15 @@ from experiments.studies.job import Job, JobOutcome
 from experiments.studies.plan import PlannedArm, PlannedRun
 
 METRIC = "test/top1_error"
-ARMS = [
-    PlannedArm(Cell(name, (), {}, is_baseline=name == "a"), (), Share(), OmegaConf.create({"seed": 0}), ("seed",))
-    for name in ("a", "b")
-]
-PLANNED = [PlannedRun(arm, seed) for seed in (0, 1) for arm in ARMS]
+
+
+def arm(name: str, **cfg: object) -> PlannedArm:
+    cell = Cell(name, (), {}, is_baseline=name == "a")
+    return PlannedArm(cell, (), Share(), OmegaConf.create({"seed": 0, **cfg}), ("seed",))
+
+
+ARMS = [arm("a"), arm("b")]
+PLANNED = [PlannedRun(each, seed) for seed in (0, 1) for each in ARMS]
 CRASH = JobOutcome("FAILED", reason="its process was killed by SIGKILL", crashed=True)
 
 
@@ -220,11 +224,9 @@ def test_a_process_that_dies_while_the_study_stops_counts_as_stopped(tmp_path: P
 
 
 def test_jobs_are_plain_and_labelled(tmp_path: Path) -> None:
-    cfg = OmegaConf.create({"a": {"b": [1, 2]}, "c": "${a.b}", "seed": 7})
-    arm = PlannedArm(Cell("x.y", (), {}, is_baseline=True), (), Share(), cfg, ("seed",))
-    planned = [PlannedRun(arm, 7)]
+    planned = [PlannedRun(arm("x.y", a={"b": [1, 2]}, c="${a.b}"), 7)]
     (job,) = jobs_of(planned, tmp_path / "jobs", lambda one: Label(f"{one.arm} {one.seed}", {"whydeep.arm": one.arm}))
-    assert job.config == {"a": {"b": [1, 2]}, "c": [1, 2], "seed": 7}
+    assert job.config == {"seed": 7, "a": {"b": [1, 2]}, "c": [1, 2]}
     assert (job.name, job.tags) == ("x.y 7", {"whydeep.arm": "x.y"})
     assert Job.read(job.write()) == job
 
@@ -255,7 +257,7 @@ def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> 
         ({"settings": ["hydra.launcher.x=1"]}, "hydra.launcher.x=1: goes with a launcher of Hydra's"),
     ):
         with pytest.raises(UserError, match=complaint.replace("?", r"\?")):
-            execution_options(**given)
+            execution_options(**given)  # type: ignore[arg-type]
 
 
 def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:
