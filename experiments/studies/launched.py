@@ -6,22 +6,26 @@ outcome come back as files, too, so a job may run wherever the study's folder is
 
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.plugins.launcher import Launcher as HydraLauncher
+from omegaconf import DictConfig
 
 from experiments.errors import UserError
+from experiments.runs.asked import SIGNALS
 from experiments.runs.cores import SHARE, cores
 from experiments.runs.log import last_lines
+from experiments.runs.record import plain
 from experiments.studies.job import Job, JobOutcome
 from experiments.studies.launched_job import CONFIG_NAME, NODE, run_file
 
-LOCAL = "submitit_local"
+LOCAL, RAY = "submitit_local", "ray"
 # What a launcher's name needs beside whydeep, and how it is had.
-EXTRAS = {LOCAL: "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+EXTRAS = {LOCAL: "slurm", "submitit_slurm": "slurm", RAY: "ray"}
 A_YEAR = 365 * 24 * 60
 
 
@@ -53,7 +57,9 @@ class Launched:
             settings = [*settings, f"hydra.launcher.timeout_min={A_YEAR}"]
         folder.mkdir(parents=True, exist_ok=True)
         _stop_file(folder).unlink(missing_ok=True)
-        self._launcher = _launcher(launcher, folder, settings)
+        self._launcher, cfg = _launcher(launcher, folder, settings)
+        if launcher == RAY:
+            _start_ray(cfg.hydra.launcher.ray.init)
         self._share_before = os.environ.get(SHARE)
         if launcher == LOCAL:
             os.environ[SHARE] = str(max(1, cores() // workers))
@@ -85,6 +91,10 @@ class Launched:
 
     def close(self) -> None:
         """Leave the environment as it was found."""
+        if self._launcher_name == RAY:
+            import ray  # noqa: PLC0415 - it is there, because it was started
+
+            ray.shutdown()
         if self._launcher_name == LOCAL:
             os.environ.pop(SHARE)
             if self._share_before is not None:
@@ -110,12 +120,24 @@ class Launched:
         self._ended.put((job, outcome))
 
 
+def _start_ray(init: DictConfig) -> None:
+    """Start Ray, or connect to it, as its launcher would: that one does it for each job, and two at once fail."""
+    import ray  # noqa: PLC0415 - only where it is asked for
+
+    options = {"log_to_driver": False, **plain(init)}
+    # Ray takes SIGTERM for itself.
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    ray.init(**options)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def _stop_file(folder: Path) -> Path:
     return folder / "stop"
 
 
-def _launcher(name: str, folder: Path, settings: Sequence[str]) -> HydraLauncher:
-    """Make Hydra's launcher, configured as on Hydra's own command line."""
+def _launcher(name: str, folder: Path, settings: Sequence[str]) -> tuple[HydraLauncher, DictConfig]:
+    """Make Hydra's launcher, configured as on Hydra's own command line; return that configuration, too."""
     from hydra import initialize  # noqa: PLC0415 - only where it is asked for
     from hydra._internal.callbacks import Callbacks  # noqa: PLC0415
     from hydra.core.config_store import ConfigStore  # noqa: PLC0415
@@ -141,7 +163,8 @@ def _launcher(name: str, folder: Path, settings: Sequence[str]) -> HydraLauncher
             loader = GlobalHydra.instance().config_loader()
             cfg = loader.load_configuration(CONFIG_NAME, overrides=overrides, run_mode=RunMode.MULTIRUN)
             context = HydraContext(config_loader=loader, callbacks=Callbacks(cfg))
-            return Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_file, config=cfg)
+            made = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_file, config=cfg)
+            return made, cfg
     except (HydraException, OmegaConfBaseException, ImportError) as error:
         if "Could not find 'hydra/launcher/" in str(error) or isinstance(error, ImportError):
             raise UserError(

@@ -1,4 +1,4 @@
-"""One job of a study where one of Hydra's launchers runs it. Nothing here imports torch before its environment is set."""
+"""One job of a study where one of Hydra's launchers runs it; torch is not imported before its environment is set."""
 
 import os
 import signal

@@ -257,7 +257,7 @@ def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> 
         ({"settings": ["hydra.launcher.x=1"]}, "hydra.launcher.x=1: goes with a launcher of Hydra's"),
     ):
         with pytest.raises(UserError, match=complaint.replace("?", r"\?")):
-            execution_options(**given)  # type: ignore[arg-type]
+            execution_options(**given)
 
 
 def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:
