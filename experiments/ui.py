@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     file = sqlite_file(destination.uri)
     if file is not None and not file.exists():
         raise UserError(
-            f"runs_dir={keys['runs_dir']}: nothing is recorded in {file} yet; `whydeep study stacked_filters` records some runs"
+            f"runs_dir={keys['runs_dir']}: nothing is recorded in {file} yet; `make demo` records some runs"
         )
     _check_free(port)
     return _serve(destination, port)

@@ -157,17 +157,35 @@ def _users_package(name: str) -> Path | None:
     return path.parents[1] if path.name == "__init__.py" else path.parent
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _imports(path: Path) -> tuple[str, ...]:
+    return _imports_of(path, *_version(path))
+
+
+# Every run of a study asks for the same files. A file that has changed in the meantime is another version.
+@functools.lru_cache(maxsize=4096)
+def _imports_of(path: Path, *_: int) -> tuple[str, ...]:
+    found: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 def _file_digest(path: Path) -> str:
+    return _digest_of(path, *_version(path))
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest_of(path: Path, *_: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    """Return what changes when a file is written again: its number, its time in nanoseconds, its size in bytes."""
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _digest(content: object) -> str:

@@ -1,5 +1,6 @@
 """Enough to run it again: commit, uncommitted changes, package versions, hardware, command line."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -63,17 +64,23 @@ def collect(command: Sequence[str] = ()) -> Provenance:
         diff=_difference() if commit else "",
         command=[masked(argument) for argument in list(command) or sys.argv],
         python=platform.python_version(),
-        packages={
-            name: distribution.version
-            for distribution in importlib.metadata.distributions()
-            if (name := distribution.metadata["Name"])
-        },
+        packages=dict(_packages()),
         platform=platform.platform(),
         processor=_processor(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         accelerators=[torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
     )
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    """Return the versions of all packages, as they were when this process first asked: it imports no others."""
+    return {
+        name: distribution.version
+        for distribution in importlib.metadata.distributions()
+        if (name := distribution.metadata["Name"])
+    }
 
 
 def _difference() -> str:
