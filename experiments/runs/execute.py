@@ -23,6 +23,7 @@ from experiments.runs.log import LOG_FILE, last_lines, log_file
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
 from experiments.runs.rank import Order
+from experiments.runs.result import FILE as RESULT_FILE
 from experiments.runs.result import RunResult, Status
 from experiments.runs.training import train
 from experiments.tracking.credentials import masked
@@ -232,6 +233,8 @@ def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> Ru
     tracker.description(record.description(tracker.name, result))
     record.gradient_flow(tracker, run_dir)
     tracker.artifact(run_dir / LOG_FILE)
+    # Whoever fetches the run from the store has the last values with all their digits.
+    tracker.artifact(run_dir / RESULT_FILE)
     delivery = tracker.finish(result.status, result.reason)
     if delivery.pending and options.deliver:
         print(

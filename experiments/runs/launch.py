@@ -55,7 +55,7 @@ def launch(count: int, endings: Endings, order: Order) -> Ending | None:
     text = json.dumps(order)
     running: list[subprocess.Popen[str]] = []
     passed_on: list[int] = []
-    with _passing_on(running, passed_on):
+    with passing_on(running, passed_on):
         for rank in range(count):
             process = subprocess.Popen(  # noqa: S603 - this interpreter, with a module of ours
                 [sys.executable, "-m", "experiments.runs.rank", str(os.getpid())],
@@ -123,7 +123,7 @@ def _send(running: list[subprocess.Popen[str]], number: int) -> None:
 
 
 @contextlib.contextmanager
-def _passing_on(running: list[subprocess.Popen[str]], passed_on: list[int]) -> Iterator[None]:
+def passing_on(running: list[subprocess.Popen[str]], passed_on: list[int]) -> Iterator[None]:
     """Send Ctrl-C and SIGTERM to the processes instead of ending before them; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -25,6 +25,7 @@ from experiments.tracking.tracker import RunTracker
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
+IDENTITY_FILE = "identity.json"
 DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
@@ -49,7 +50,7 @@ def write_inputs(
     number = f"-{session}" if session > 1 and (run_dir / PROVENANCE_FILE).exists() else ""
     datamodule = assembly.datamodule
     files: dict[str, object] = {
-        "identity.json": {
+        IDENTITY_FILE: {
             "identity": identity.digest,
             **asdict(identity),
             "code_files": code_digests(code_files(assembly.cfg).items()),
