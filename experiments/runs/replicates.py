@@ -1,0 +1,68 @@
+"""The replicates of a run: finished runs of its configuration, code and data under other seeds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from experiments.errors import UserError
+from experiments.runs.configuration import load
+from experiments.runs.identity import ingredients
+from experiments.runs.likeness import METRIC, Spread
+from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
+from experiments.runs.result import RunResult
+from experiments.tracking.card import run_dirs
+
+
+def recorded_spread(runs_dir: Path, run_dir: Path) -> Spread | None:
+    """Return how the test error of the run in `run_dir` varies over its replicates in `runs_dir`, itself included.
+
+    `None` where there are too few. Of a seed that was run more than once the first run counts: those that reproduce
+    it would make the spread smaller than it is.
+    """
+    own = RunResult.read(run_dir)
+    if own is None:
+        return None
+    errors = {own.seed: own.metrics[METRIC]}
+    for result in _replicates(runs_dir, run_dir, own):
+        errors.setdefault(result.seed, result.metrics[METRIC])
+    return Spread.of(list(errors.values()))
+
+
+def _replicates(runs_dir: Path, run_dir: Path, own: RunResult) -> Iterator[RunResult]:
+    """Look at what is read quickly first: there may be ten thousand runs."""
+    made_of = _made_of(run_dir)
+    configuration = _without_seed(load(run_dir / CONFIG_FILE))
+    for other in run_dirs(runs_dir):
+        try:
+            result = RunResult.read(other)
+            if (
+                result is not None
+                and result.status == "FINISHED"
+                and METRIC in result.metrics
+                and result.seed != own.seed
+                and result.choices == own.choices
+                and made_of == _made_of(other)
+                and _without_seed(load(other / CONFIG_FILE)) == configuration
+            ):
+                yield result
+        except UserError:
+            continue  # a damaged record is nobody's replicate
+
+
+def _made_of(run_dir: Path) -> tuple[str, str] | None:
+    """Return the digests of a run's code and data; `None` where they cannot be read."""
+    try:
+        identity = json.loads((run_dir / IDENTITY_FILE).read_text(encoding="utf-8"))
+        return str(identity["code"]), str(identity["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _without_seed(cfg: DictConfig) -> dict[str, object]:
+    content = ingredients(cfg)
+    content.pop("seed", None)
+    if isinstance(datamodule := content.get("datamodule"), dict):
+        datamodule.pop("seed", None)
+    return content

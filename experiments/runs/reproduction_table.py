@@ -1,0 +1,126 @@
+"""A reproduction as a person reads it in a terminal: the numbers side by side, the answer, the first difference."""
+
+import math
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.runs.likeness import METRIC, Interval, Likeness, Margin
+from experiments.runs.reproduction import Reproduction
+
+COLOURS = {"identical": "green", "equivalent": "green", "different": "red"}
+NOTE_WIDTH = 9
+MOST_ROWS = 12
+
+
+def print_note(console: Console, subject: str, line: str) -> None:
+    """Say one thing about where the code comes from, or what differs, before the training."""
+    if subject == "reproducing":
+        console.print(f"reproducing [bold]{escape(line)}[/]", soft_wrap=True)
+        return
+    style = "yellow" if subject in ("differs", "missing") else "dim"
+    console.print(f"  [{style}]{subject:<{NOTE_WIDTH}}[/] {escape(line)}", soft_wrap=True)
+
+
+def print_reproduction(console: Console, reproduction: Reproduction) -> None:
+    """Print the numbers side by side, then the answer and its grounds."""
+    likeness = reproduction.likeness
+    print_note(console, "run", f"{likeness.now.run_id or 'id once the store answers'}  {likeness.now.run_dir}")
+    console.print(_table(likeness))
+    for subject, line in _bits(likeness):
+        print_note(console, subject, line)
+    console.print()
+    colour = COLOURS[reproduction.answer]
+    console.print(f"[bold {colour}]{reproduction.answer}[/]: {escape(reason(reproduction))}", soft_wrap=True)
+    console.print(escape(origin(reproduction)), soft_wrap=True)
+    for difference in reproduction.differences[1:4]:
+        console.print(f"  also {escape(str(difference))}", soft_wrap=True)
+    if (more := len(reproduction.differences) - 4) > 0:
+        console.print(f"  and {more} more")
+
+
+def reason(reproduction: Reproduction) -> str:
+    """Return the grounds of the answer, in a sentence or two."""
+    likeness = reproduction.likeness
+    if reproduction.answer == "identical":
+        what = "every recorded number" if likeness.numbers.every_step else "every recorded last value"
+        if likeness.weights is None:
+            return f"{what} is the same to the bit; the weights cannot be compared, a checkpoint is missing."
+        return f"the weights of the best epoch and {what} are the same to the bit."
+    before, after = likeness.recorded.metrics[METRIC], likeness.now.metrics[METRIC]
+    moved = f"test top-1 error {before:.2f} % → {after:.2f} %"
+    if reproduction.is_another_experiment:
+        return f"another configuration is another experiment; {moved}."
+    interval, margin = likeness.interval, likeness.margin
+    found = f"{moved}; the 90 % interval of the difference, {_interval(interval)}, lies"
+    if reproduction.answer == "equivalent":
+        return f"{found} within the margin of ±{margin.points:.2f} points. {_grounds(interval, margin)}"
+    return f"{found} not within the margin of ±{margin.points:.2f} points. {_grounds(interval, margin)}"
+
+
+def origin(reproduction: Reproduction) -> str:
+    """Return where the difference comes from, as far as it is recorded."""
+    if reproduction.first is not None:
+        return f"first ingredient that differs: {reproduction.first}"
+    if reproduction.answer == "identical":
+        return "no ingredient differs: code, data, packages, hardware and configuration are as recorded."
+    return "nothing recorded differs: the run is not deterministic."
+
+
+def _table(likeness: Likeness) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("metric")
+    for column in ("recorded", "now", "difference"):
+        table.add_column(column, justify="right")
+    rows = [row for row in likeness.rows if not row[0].startswith("test_class/")]
+    for name, before, after in rows[:MOST_ROWS]:
+        unit = " %" if name.endswith("_error") else ""
+        digits = 2 if unit else 0 if name.endswith("/epoch") else 6
+        table.add_row(
+            name.replace("_", " ").replace("top", "top-").replace("/", ": "),
+            f"{before:.{digits}f}{unit}",
+            f"{after:.{digits}f}{unit}",
+            _difference(before, after, digits),
+        )
+    return table
+
+
+def _difference(before: float, after: float, digits: int) -> str:
+    if before == after or (math.isnan(before) and math.isnan(after)):
+        return "0"
+    difference = after - before
+    shown = f"{difference:+.{digits}f}"
+    return shown if float(shown) else f"{difference:+.1e}"
+
+
+def _bits(likeness: Likeness) -> list[tuple[str, str]]:
+    numbers, weights = likeness.numbers, likeness.weights
+    kind = "of every step" if numbers.every_step else "(last values; those of every step are in the store only)"
+    line = f"{numbers.equal} of {numbers.total} recorded numbers {kind} are the same to the bit"
+    lines = [("metrics", line if numbers.first is None else f"{line}; first other one: {numbers.first}")]
+    if weights is None:
+        return [*lines, ("weights", "not compared: a checkpoint is missing")]
+    line = f"{weights.equal} of {weights.total} tensors of the best epoch are the same to the bit"
+    if weights.furthest is not None:
+        line += f"; furthest: {weights.furthest}, by {weights.distance:.1e}"
+    return [*lines, ("weights", line)]
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{interval.low:+.2f}, {interval.high:+.2f}]"
+
+
+def _grounds(interval: Interval, margin: Margin) -> str:
+    """Say what the margin and the interval are made of."""
+    known = f"standard error {margin.standard_error:.2f} at {margin.pictures:,} test pictures"
+    if margin.spread is None:
+        known += "; no spread over seeds is known"
+    else:
+        known += f", standard deviation {margin.spread.deviation:.2f} over {margin.spread.replicates} seeds"
+    disagreement = interval.disagreement
+    if disagreement is None:
+        return f"(Margin: {known}. The two tests are taken as independent.)"
+    alone = f"{disagreement['recorded_alone']} wrong only when recorded, {disagreement['now_alone']} only now"
+    return f"(Margin: {known}. Picture by picture: {alone}.)"
