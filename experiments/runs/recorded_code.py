@@ -90,7 +90,7 @@ def run_there(order: Order, house: Path) -> Answer:
     with tempfile.TemporaryDirectory(prefix="whydeep-answer-") as folder:
         file = Path(folder) / "answer.json"
         running: list[subprocess.Popen[str]] = []
-        with passing_on(running):
+        with passing_on(running, []):
             process = subprocess.Popen(  # noqa: S603 - this interpreter, with a file of ours
                 [sys.executable, str(Path(rerun.__file__).resolve()), str(file), str(os.getpid())],
                 env={**os.environ, **more},
