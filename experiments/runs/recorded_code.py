@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -87,23 +86,25 @@ def run_there(order: Order, house: Path) -> Answer:
     more = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if order["threads"] is not None:
         more["OMP_NUM_THREADS"] = str(order["threads"])
-    with tempfile.TemporaryDirectory(prefix="whydeep-answer-") as folder:
-        file = Path(folder) / "answer.json"
-        running: list[subprocess.Popen[str]] = []
-        with passing_on(running, []):
-            process = subprocess.Popen(  # noqa: S603 - this interpreter, with a file of ours
-                [sys.executable, str(Path(rerun.__file__).resolve()), str(file), str(os.getpid())],
-                env={**os.environ, **more},
-                stdin=subprocess.PIPE,
-                text=True,
-                # Ctrl-C comes through this process, once.
-                process_group=0,
-            )
-            running.append(process)
-            process.communicate(json.dumps({**order, "house": str(house)}))
-        if not file.is_file():
-            raise RunFailed(f"the process that ran the recorded code ended with {process.returncode}")
-        answer: Answer = json.loads(file.read_text(encoding="utf-8"))
+    reading, writing = os.pipe()
+    running: list[subprocess.Popen[str]] = []
+    with passing_on(running), os.fdopen(reading, encoding="utf-8") as answers:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, with a file of ours
+            [sys.executable, str(Path(rerun.__file__).resolve()), str(writing), str(os.getpid())],
+            env={**os.environ, **more},
+            stdin=subprocess.PIPE,
+            text=True,
+            pass_fds=(writing,),
+            # Ctrl-C comes through this process, once.
+            process_group=0,
+        )
+        os.close(writing)
+        running.append(process)
+        process.communicate(json.dumps({**order, "house": str(house)}))
+        text = answers.read()
+    if not text:
+        raise RunFailed(f"the process that ran the recorded code ended with {process.returncode}")
+    answer: Answer = json.loads(text)
     if answer["kind"] == "mistake":
         raise UserError(answer["text"])
     if answer["kind"] == "killed":

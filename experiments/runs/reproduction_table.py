@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.runs.likeness import METRIC, Interval, Likeness, Margin
+from experiments.runs.likeness import METRIC, Interval, Likeness
 from experiments.runs.reproduction import Reproduction
 
 COLOURS = {"identical": "green", "equivalent": "green", "different": "red"}
@@ -21,22 +21,31 @@ def print_note(console: Console, subject: str, line: str) -> None:
         console.print(f"reproducing [bold]{escape(line)}[/]", soft_wrap=True)
         return
     style = "yellow" if subject in ("differs", "missing") else "dim"
-    console.print(f"  [{style}]{subject:<{NOTE_WIDTH}}[/] {escape(line)}", soft_wrap=True)
+    if not console.is_terminal:
+        # A line is a line, whatever its length, for whoever reads it by program.
+        console.print(f"  {subject:<{NOTE_WIDTH}} {escape(line)}", soft_wrap=True)
+        return
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=NOTE_WIDTH + 2)
+    grid.add_column()
+    grid.add_row(f"  [{style}]{subject}[/]", escape(line))
+    console.print(grid)
 
 
 def print_reproduction(console: Console, reproduction: Reproduction) -> None:
     """Print the numbers side by side, then the answer and its grounds."""
-    likeness = reproduction.likeness
-    print_note(console, "run", f"{likeness.now.run_id or 'id once the store answers'}  {likeness.now.run_dir}")
+    likeness, whole_lines = reproduction.likeness, not console.is_terminal
+    print_note(console, "run", "  ".join(filter(None, (likeness.now.run_id, str(likeness.now.run_dir)))))
     console.print(_table(likeness))
-    for subject, line in _bits(likeness):
+    grounds = [] if reproduction.answer == "identical" or reproduction.is_another_experiment else _grounds(likeness)
+    for subject, line in [*_bits(likeness), *grounds]:
         print_note(console, subject, line)
     console.print()
     colour = COLOURS[reproduction.answer]
-    console.print(f"[bold {colour}]{reproduction.answer}[/]: {escape(reason(reproduction))}", soft_wrap=True)
-    console.print(escape(origin(reproduction)), soft_wrap=True)
+    console.print(f"[bold {colour}]{reproduction.answer}[/]: {escape(reason(reproduction))}", soft_wrap=whole_lines)
+    console.print(escape(origin(reproduction)), soft_wrap=whole_lines)
     for difference in reproduction.differences[1:4]:
-        console.print(f"  also {escape(str(difference))}", soft_wrap=True)
+        console.print(f"  also {escape(str(difference))}", soft_wrap=whole_lines)
     if (more := len(reproduction.differences) - 4) > 0:
         console.print(f"  and {more} more")
 
@@ -53,11 +62,10 @@ def reason(reproduction: Reproduction) -> str:
     moved = f"test top-1 error {before:.2f} % → {after:.2f} %"
     if reproduction.is_another_experiment:
         return f"another configuration is another experiment; {moved}."
-    interval, margin = likeness.interval, likeness.margin
-    found = f"{moved}; the 90 % interval of the difference, {_interval(interval)}, lies"
-    if reproduction.answer == "equivalent":
-        return f"{found} within the margin of ±{margin.points:.2f} points. {_grounds(interval, margin)}"
-    return f"{found} not within the margin of ±{margin.points:.2f} points. {_grounds(interval, margin)}"
+    interval, points = likeness.interval, likeness.margin.points
+    lies = "lies" if reproduction.answer == "equivalent" else "does not lie"
+    found = f"{moved}; the 90 % interval of the difference, {_interval(interval)},"
+    return f"{found} {lies} within the margin of ±{points:.2f} points."
 
 
 def origin(reproduction: Reproduction) -> str:
@@ -99,7 +107,7 @@ def _bits(likeness: Likeness) -> list[tuple[str, str]]:
     numbers, weights = likeness.numbers, likeness.weights
     kind = "of every step" if numbers.every_step else "(last values; those of every step are in the store only)"
     line = f"{numbers.equal} of {numbers.total} recorded numbers {kind} are the same to the bit"
-    lines = [("metrics", line if numbers.first is None else f"{line}; first other one: {numbers.first}")]
+    lines = [("metrics", line if numbers.first is None else f"{line}; the first that differs: {numbers.first}")]
     if weights is None:
         return [*lines, ("weights", "not compared: a checkpoint is missing")]
     line = f"{weights.equal} of {weights.total} tensors of the best epoch are the same to the bit"
@@ -112,15 +120,18 @@ def _interval(interval: Interval) -> str:
     return f"[{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
-def _grounds(interval: Interval, margin: Margin) -> str:
-    """Say what the margin and the interval are made of."""
-    known = f"standard error {margin.standard_error:.2f} at {margin.pictures:,} test pictures"
+def _grounds(likeness: Likeness) -> list[tuple[str, str]]:
+    """Say what the interval and the margin are made of."""
+    interval, margin = likeness.interval, likeness.margin
+    pictures = "the two tests are taken as independent: not both networks could be asked about each picture"
+    if (counted := interval.disagreement) is not None:
+        pictures = (
+            f"of {counted['pictures']:,} in the test, {counted['recorded_alone']} were wrong only when recorded, "
+            f"{counted['now_alone']} only now"
+        )
+    known = f"±{margin.points:.2f} points: standard error {margin.standard_error:.2f} at {margin.pictures:,} pictures, "
     if margin.spread is None:
-        known += "; no spread over seeds is known"
+        known += "and no spread over seeds is known"
     else:
-        known += f", standard deviation {margin.spread.deviation:.2f} over {margin.spread.replicates} seeds"
-    disagreement = interval.disagreement
-    if disagreement is None:
-        return f"(Margin: {known}. The two tests are taken as independent.)"
-    alone = f"{disagreement['recorded_alone']} wrong only when recorded, {disagreement['now_alone']} only now"
-    return f"(Margin: {known}. Picture by picture: {alone}.)"
+        known += f"standard deviation {margin.spread.deviation:.2f} over {margin.spread.replicates} seeds"
+    return [("pictures", pictures), ("margin", known)]

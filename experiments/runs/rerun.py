@@ -1,6 +1,8 @@
-"""Running a recorded configuration again, by the code that this process finds: `python rerun.py ANSWER_FILE < ORDER`.
+"""Running a recorded configuration again, by the code that this process finds.
 
-As a file it is run beside the code of any commit that can be checked out, so it calls only what has long been there.
+Also a program, `python rerun.py ANSWERS PARENT < ORDER`, that is run beside the code of any commit that can be checked
+out: it calls only what has long been there. ANSWERS is the number of an open file to write to, PARENT the process that
+waits for it.
 """
 
 import contextlib
@@ -12,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -89,8 +91,8 @@ def run_again(order: Order) -> Answer:
     return _answer("done", run_dir=str(result.run_dir), disagreement=disagreement)
 
 
-def main(order: Order, file: Path) -> int:
-    """Do what `order` says and write the answer into `file`; return the exit code."""
+def main(order: Order, answers: TextIO) -> int:
+    """Do what `order` says and write the answer to `answers`; return the exit code."""
     from experiments.errors import UserError  # noqa: PLC0415 - after the watch over the parent has begun
     from experiments.runs.callbacks import RunFailed, RunKilled  # noqa: PLC0415
     from experiments.runs.chatter import quiet  # noqa: PLC0415
@@ -105,7 +107,7 @@ def main(order: Order, file: Path) -> int:
     except RunKilled as error:
         answer = _answer("killed", str(error), signal_number=error.signal_number, run_dir=_place(error))
         code = 128 + error.signal_number
-    file.write_text(json.dumps(answer), encoding="utf-8")
+    json.dump(answer, answers)
     return code
 
 
@@ -233,4 +235,6 @@ def _end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     _end_with(int(sys.argv[2]))
-    sys.exit(main(json.load(sys.stdin), Path(sys.argv[1])))
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as written:
+        exit_code = main(json.load(sys.stdin), written)
+    sys.exit(exit_code)
