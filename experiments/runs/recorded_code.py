@@ -82,7 +82,7 @@ def run_there(order: Order, house: Path) -> Answer:
         UserError, RunKilled, RunFailed: what it raised there.
     """
     path = os.pathsep.join(filter(None, (str(house), os.environ.get("PYTHONPATH"))))
-    # The folder that the command was given in may hold the present code: safe, it is not looked into.
+    # Safe: one process for each device is started with -m, which would look for code in the current folder first.
     more = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if order["threads"] is not None:
         more["OMP_NUM_THREADS"] = str(order["threads"])
