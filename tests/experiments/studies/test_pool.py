@@ -1,4 +1,4 @@
-"""Workers side by side: the same results as in one process, nothing lost in the store, no job that takes others along."""
+"""Workers side by side: the results of one process, nothing lost in the store, no job that takes others along."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import mlflow
 import pytest
 import torch
 
+from experiments.runs.result import RunResult
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.tracking.journal import read_metrics
 from experiments.tracking.parameters import flatten
@@ -43,6 +44,15 @@ def _as_many_threads_as_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
 
 
+def timeless(result: RunResult) -> dict[str, float]:
+    return {name: value for name, value in result.metrics.items() if not name.startswith("time/")}
+
+
+def threads(result: RunResult) -> int:
+    found: int = json.loads((result.run_dir / "provenance.json").read_text())["threads"]
+    return found
+
+
 def test_workers_train_what_one_process_does_to_the_bit(tmp_path: Path) -> None:
     here, _ = run_toy(toy_jobs(tmp_path / "here", 2, LOCAL), ExecutionOptions())
     pool, said = run_toy(toy_jobs(tmp_path / "pool", 2, LOCAL), ExecutionOptions("pool", 2))
@@ -55,15 +65,8 @@ def test_workers_train_what_one_process_does_to_the_bit(tmp_path: Path) -> None:
         assert theirs.result.identity == mine.result.identity
         for name, value in weights(mine.result.run_dir).items():
             assert torch.equal(weights(theirs.result.run_dir)[name], value)
-        timeless = [
-            {name: value for name, value in one.result.metrics.items() if not name.startswith("time/")}
-            for one in (mine, theirs)
-        ]
-        assert timeless[0] == timeless[1]
-        threads = [
-            json.loads((one.result.run_dir / "provenance.json").read_text())["threads"] for one in (mine, theirs)
-        ]
-        assert threads == [torch.get_num_threads()] * 2
+        assert timeless(theirs.result) == timeless(mine.result)
+        assert threads(theirs.result) == threads(mine.result) == torch.get_num_threads()
     again, said = run_toy(toy_jobs(tmp_path / "pool", 2, LOCAL), ExecutionOptions("pool", 2))
     assert [line.count("finished before") for line in said] == [1] * 4
     assert [one.result.again() for one in pool.replicates if one.result] == [one.result for one in again.replicates]
@@ -146,5 +149,5 @@ def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     execution, _ = run_toy(toy_jobs(tmp_path, 1, LOCAL, arms), ExecutionOptions("pool", 2))
     (one,) = execution.replicates
     assert one.result is not None
-    assert json.loads((one.result.run_dir / "provenance.json").read_text())["threads"] == 3
+    assert threads(one.result) == 3
     assert os.environ["WHYDEEP_CORES"] == "6"

@@ -1,10 +1,10 @@
-"""A study of toy runs, also as a process of its own: `python -m tests.experiments.studies.toy_study WORKERS SEEDS [key=value …]`.
+"""A study of toy runs, also as a process: `python -m tests.experiments.studies.toy_study WORKERS SEEDS [key=value …]`.
 
 It prints one line for each replicate: arm, seed, status, the run's directory.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.runs.configuration import compose
@@ -28,7 +28,7 @@ ARMS = {"narrow": ("model.network.widths=[4,4]",), "wide": ("model.network.width
 
 
 def toy_jobs(
-    folder: Path, seeds: int, overrides: Sequence[str] = (), arms: dict[str, tuple[str, ...]] | None = None
+    folder: Path, seeds: int, overrides: Sequence[str] = (), arms: Mapping[str, tuple[str, ...]] | None = None
 ) -> list[Job]:
     """Return the jobs of every arm under `seeds` seeds, recorded in `folder`/runs."""
     planned = []
