@@ -118,6 +118,7 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
     """
     from omegaconf import OmegaConf  # noqa: PLC0415 - workers set their environment first
 
+    from experiments.runs import asked  # noqa: PLC0415
     from experiments.runs.callbacks import RunFailed, RunKilled  # noqa: PLC0415
     from experiments.runs.endings import is_crash  # noqa: PLC0415
     from experiments.runs.execute import execute  # noqa: PLC0415
@@ -146,6 +147,8 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
             told = killed if isinstance(killed, RunKilled) else RunKilled(signal.SIGINT)
             return ended("KILLED", told, result=told.result, signal_number=told.signal_number)
         except BusyError as busy:
+            if (number := asked.stopped_by()) is not None:
+                return ended("KILLED", RunKilled(number), signal_number=number)
             if time.perf_counter() - began > BUSY_SECONDS:
                 return ended("FAILED", busy)
             time.sleep(0.2)
@@ -171,5 +174,7 @@ def reason_of(error: BaseException) -> str:
 
 def _write(path: Path, content: object) -> None:
     fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(json.dumps(content), encoding="utf-8")
+    # A configuration may hold the password of the tracking store.
+    with open(fresh, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        json.dump(content, file)
     fresh.replace(path)

@@ -111,6 +111,7 @@ class Launched:
         except BaseException as raised:  # noqa: BLE001 - a job that dies, or one that cannot be submitted
             lines = [line.strip() for line in str(raised).splitlines() if line.strip()]
             error = f"{type(raised).__name__}: {' '.join(lines)[:300]}"
+        file.unlink(missing_ok=True)
         outcome = JobOutcome.read(job.file("outcome"))
         if outcome is None:
             seconds = time.perf_counter() - began

@@ -1,5 +1,6 @@
 """One job of a study where one of Hydra's launchers runs it; torch is not imported before its environment is set."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -24,6 +25,10 @@ def run_file(cfg: DictConfig) -> str:
     for name in (*OF_LAUNCHERS, *OF_RANKS):
         os.environ.pop(name, None)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+        # Ctrl-C on a terminal reaches the parent alone, which passes it on once.
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
     job = Job.read(Path(cfg.job))
     outcome = _run(job)
     outcome.write(job.file("outcome"))
