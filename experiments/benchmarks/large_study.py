@@ -1,12 +1,192 @@
 """How long a report of ten thousand replicates takes: `python -m experiments.benchmarks.large_study`.
 
-The runs are not trained: rows of the size that real ones have are written straight into an SQLite store, with errors
-drawn from normal distributions. What is timed, the report, reads them as it reads any other.
+The runs are not trained: rows as many and as long as real ones have are written straight into an SQLite store, with
+errors drawn from normal distributions. What is timed reads them as it reads any other. CPU seconds of this process,
+imports left out; the store is in `--folder`, made when it is not there.
 """
+
+import argparse
+import hashlib
+import random
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from experiments.studies import membership
+from experiments.studies.study import Study
+from experiments.studies.written import WrittenArm, WrittenReplicate, WrittenStudy
+from experiments.tracking.options import TrackingOptions
+from experiments.tracking.store import Store
 
 NAME = "large"
 EPOCHS = 10
 START = 1_790_000_000_000  # milliseconds since the epoch
-OTHER_PARAMS, OTHER_METRICS, OTHER_TAGS = 70, 35, 10  # of a real run that no report reads
+OTHERS = {"params": 75, "tags": 14, "metrics": 36}  # of a real run, that no report reads
 CURVES = ("val/top1_error", "val/loss", "train/top1_error", "train/loss")
 Row = tuple[object, ...]
+COLUMNS = {
+    "runs": (
+        "run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time, "
+        "source_version, lifecycle_stage, artifact_uri, experiment_id"
+    ),
+    "params": "key, value, run_uuid",
+    "tags": "key, value, run_uuid",
+    "latest_metrics": "key, value, timestamp, step, is_nan, run_uuid",
+    "metrics": "key, value, timestamp, step, is_nan, run_uuid",
+}
+
+
+def large_study(arms: int, seeds: int) -> WrittenStudy:
+    """Return a study of so many arms and seeds, as it would be written down."""
+    names = [f"arm{number:02d}" for number in range(arms)]
+    study = Study.model_validate(
+        {
+            "question": "How long does a large study take?",
+            "arms": {
+                name: {"overrides": [f"model={name}"], **({"role": "baseline"} if name == names[0] else {})}
+                for name in names
+            },
+            "seeds": seeds,
+            "metric": "test/top1_error",
+        }
+    )
+    return WrittenStudy(
+        name=NAME,
+        variation=membership.AS_WRITTEN,
+        command=("whydeep", "study", NAME),
+        study=study,
+        arms=tuple(
+            WrittenArm(name, (f"model={name}",), measures=_measures(number), input_shape=(3, 32, 32))
+            for number, name in enumerate(names)
+        ),
+        replicates=tuple(
+            WrittenReplicate(name, seed, _digits("identity", name, seed, 64)) for seed in range(seeds) for name in names
+        ),
+    )
+
+
+def make_store(runs_dir: Path, written: WrittenStudy) -> None:
+    """Write a store that has all runs of a study, finished."""
+    store = Store(TrackingOptions(runs_dir=str(runs_dir)).destination(), 10.0)
+    experiment = int(store.experiment_id(NAME))
+    with closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection, connection:
+        draw = random.Random(0)  # noqa: S311 - no secrets
+        study_id = _digits("run", "study", 0, 32)
+        tags = membership.study_tags("study", NAME, written.variation)
+        _insert(connection, "runs", [_run(runs_dir, experiment, study_id, NAME)])
+        _insert(connection, "tags", [(key, value, study_id) for key, value in tags.items()])
+        for number, arm in enumerate(written.arms):
+            for table, rows in _arm_rows(runs_dir, experiment, written, number, draw).items():
+                _insert(connection, table, rows)
+            print(f"{arm.name}: {len(written.study.seeds)} runs written", file=sys.stderr)
+    written.write(Path(_artifacts(runs_dir, study_id)))
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the CPU and wall seconds that `work` takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def time_report(runs_dir: Path, to: Path) -> list[tuple[str, float, float]]:
+    """Time the parts of `whydeep report`: name, CPU and wall seconds of each."""
+    from experiments.studies.gather import Gathered, gather  # noqa: PLC0415 - imports are not what is timed
+    from experiments.studies.judging import judged  # noqa: PLC0415
+    from experiments.studies.report import write_report  # noqa: PLC0415
+    from experiments.tracking.search import Search  # noqa: PLC0415
+
+    search = Search(Store(TrackingOptions(runs_dir=str(runs_dir)).destination(), 10.0))
+    search.tagged({membership.KIND_TAG: "study"}, wanted_tags=[])
+    found: list[Gathered] = []
+    rows = [("read from MLflow", *timed(lambda: found.append(gather(search, NAME, membership.AS_WRITTEN))))]
+    rows.append(("write the report", *timed(lambda: write_report(to, found[0], judged(found[0])))))
+    return rows
+
+
+def main() -> int:
+    """Print the times; return 0."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
+    parser.add_argument("--arms", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=500)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "whydeep-large-study")
+    given = parser.parse_args()
+    runs_dir = given.folder / f"{given.arms}x{given.seeds}"
+    if not (runs_dir / "done").exists():
+        shutil.rmtree(runs_dir, ignore_errors=True)
+        make_store(runs_dir, large_study(given.arms, given.seeds))
+        (runs_dir / "done").touch()
+    rows = time_report(runs_dir, runs_dir / "report")
+    for name, cpu, wall in [*rows, ("report", sum(row[1] for row in rows), sum(row[2] for row in rows))]:
+        print(f"{name:<20} {cpu:6.2f} s CPU {wall:6.2f} s wall")
+    for file in sorted((runs_dir / "report").iterdir()):
+        print(f"{file.name:<20} {file.stat().st_size / 1e6:6.2f} MB")
+    return 0
+
+
+def _arm_rows(
+    runs_dir: Path, experiment: int, written: WrittenStudy, number: int, draw: random.Random
+) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+    arm = written.arms[number]
+    for one in (one for one in written.replicates if one.arm == arm.name):
+        run_id = _digits("run", arm.name, one.seed, 32)
+        rows["runs"].append(_run(runs_dir, experiment, run_id, f"{arm.name} seed {one.seed}"))
+        tags = {
+            **membership.study_tags("run", NAME, written.variation, arm.name),
+            membership.SEED_TAG: str(one.seed),
+            membership.IDENTITY_TAG: one.identity,
+            "whydeep.commit": "c" * 40,
+            **{f"whydeep.other{place}": "x" * 30 for place in range(OTHERS["tags"])},
+        }
+        rows["tags"] += [(key, value, run_id) for key, value in tags.items()]
+        rows["params"] += [(f"some.parameter{place}", "its value", run_id) for place in range(OTHERS["params"])]
+        error = 5 + 0.05 * number + draw.gauss(0, 0.5)
+        single = {
+            "test/top1_error": error,
+            "time/train_seconds": draw.uniform(8, 9),
+            **{f"measure/{name}": value for name, value in arm.measures.items()},
+            **{f"other/metric{place}": draw.random() for place in range(OTHERS["metrics"])},
+        }
+        points = [(key, value, START, 0) for key, value in single.items()]
+        points += [
+            (key, error + 40 / (epoch + 1) + draw.gauss(0, 0.5), START + epoch, 100 * (epoch + 1))
+            for key in CURVES
+            for epoch in range(EPOCHS)
+        ]
+        rows["metrics"] += [(*point, 0, run_id) for point in points]
+        last = {point[0]: point for point in points}
+        rows["latest_metrics"] += [(*point, 0, run_id) for point in last.values()]
+    return rows
+
+
+def _run(runs_dir: Path, experiment: int, run_id: str, name: str) -> Row:
+    where = _artifacts(runs_dir, run_id)
+    return (run_id, name, "LOCAL", "", "", "", "FINISHED", START, START + 9000, "", "active", where, experiment)
+
+
+def _artifacts(runs_dir: Path, run_id: str) -> str:
+    return str(runs_dir.resolve() / "artifacts" / NAME / run_id / "artifacts")
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
+    columns = COLUMNS[table]
+    places = ", ".join("?" for _ in columns.split(","))
+    connection.executemany(f"insert into {table} ({columns}) values ({places})", rows)  # noqa: S608 - names of ours
+
+
+def _measures(number: int) -> dict[str, float]:
+    return {"parameters": 1e4 * (number + 1), "macs": 1e6 * (number + 1), "receptive_field": 10.0 + 4 * number}
+
+
+def _digits(kind: str, arm: str, seed: int, length: int) -> str:
+    return hashlib.sha256(f"{kind}/{arm}/{seed}".encode()).hexdigest()[:length]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -191,9 +191,9 @@ def _curves(search: Search, comparison: Comparison) -> Curves:
 
 def _provenance(search: Search, run: StoredRun) -> Mapping[str, object]:
     with tempfile.TemporaryDirectory() as folder:
-        file = search.artifact(run, "provenance.json", Path(folder))
         try:
+            file = search.artifact(run, "provenance.json", Path(folder))
             content = {} if file is None else json.loads(file.read_bytes())
-        except (OSError, ValueError):
-            content = {}
+        except (StoreAwayError, OSError, ValueError):
+            content = {}  # a number is not less true where the versions behind it cannot be told
     return content if isinstance(content, dict) else {}

@@ -46,8 +46,10 @@ def draw_learning_grid(comparison: Comparison, curves: Curves, figure: FigureBas
         axes.tick_params(labelsize=7)
     for axes in grid.flat[len(comparison.arms) :]:
         axes.set_visible(False)
-    for axes in grid.flat:
-        _scale(axes, tops)
+    # All share their scales.
+    _scale(grid.flat[0], tops, ticks=3)
+    for axes in grid.flat[1:]:
+        axes.grid(visible=True, axis="y")
     figure.supxlabel("optimizer steps", fontsize=9)
     figure.supylabel(wording.titled(curves.metric), fontsize=9)
 
@@ -81,8 +83,9 @@ def _draw_arm(axes: Axes, arm: ArmSummary, curves: Curves, how: dict[str, Any]) 
     return max(top, float(high[-(len(high) // 4) - 1 :].max()))
 
 
-def _scale(axes: Axes, tops: Sequence[float]) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+def _scale(axes: Axes, tops: Sequence[float], ticks: int = 6) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=ticks))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=ticks))
     if tops and max(tops) > 0:
         axes.set_ylim(0, 1.1 * max(tops))
     axes.grid(visible=True, axis="y")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.tracking.addresses import DATABASES, scheme
-from experiments.tracking.store import Store, translated
+from experiments.tracking.store import RunGoneError, Store, translated
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -104,11 +104,11 @@ class Search:
     def artifact(self, run: StoredRun, path: str, folder: Path) -> Path | None:
         """Fetch one file of a run into `folder`; `None` where the run has no such file."""
         client = self._store.client
-        with translated():
-            try:
+        try:
+            with translated():
                 return Path(client.download_artifacts(run.run_id, path, str(folder)))
-            except OSError:
-                return None
+        except RunGoneError:
+            return None
 
     @cached_property
     def _is_database(self) -> bool:

@@ -269,7 +269,7 @@ def test_a_large_study_folds_its_runs_and_draws_spans(write: Write) -> None:
     written = write(compare(ARMS, ARMS[0], METRIC, runs))
     html = written.html.read_text(encoding="utf-8")
     assert "<details open" not in html
-    assert html.count("<details") == 3
+    assert html.count("<details") == 2
     assert all(str(run.label) in html for run in runs)
     markdown = written.files["md"].read_text(encoding="utf-8")
     assert "and 90 more" in markdown
