@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -28,6 +29,10 @@ from experiments.errors import UserError
 from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, nearest, options_of, without_hydra
 from experiments.runs.options import COMPONENTS
 from experiments.tracking.credentials import masked
+
+if TYPE_CHECKING:
+    from experiments.runs.label import Label
+    from experiments.runs.sweep import JobLabels, Sweep
 
 _SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "-sc": "--shell-completion"}
 # Hydra's flags that ask about the configuration instead of running it, with the values that they take.
@@ -62,15 +67,21 @@ def main(argv: Sequence[str]) -> int:
     # Hydra prints a mistake over many lines unless it may raise it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sweep = "--multirun" in flags
-    count = 1 if flags.keys() & _ASKING.keys() else _check(overrides, sweep=sweep)
-    jobs = _Jobs(argv, count, announced=sweep)
+    asking = bool(flags.keys() & _ASKING.keys())
+    composed = None if asking else _check(overrides, sweep=sweep)
+    recorded = _open_sweep(composed, overrides) if sweep and not asking else None
+    jobs = _Jobs(argv, len(composed) if composed else None, recorded.labels if recorded else None, announced=sweep)
+    stopped = True
     before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides, sweep=sweep)]
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(jobs.run)()
+        stopped = False
     except SystemExit as exit_:
         # A stop; or a question of which Hydra has said that it cannot be answered.
         return USER_ERROR if exit_.code and not jobs.begun else int(exit_.code or 0)
     except JobError as failed:
+        stopped = False
+        jobs.codes.append(failed.code)
         return failed.code
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
@@ -82,17 +93,20 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{hydras[0]}: Hydra cannot work with it ({str(error).splitlines()[0]})") from error
     finally:
         sys.argv = before
+        if recorded is not None:
+            recorded.finish(jobs.codes, stopped=stopped)
     return max(jobs.codes, default=0)
 
 
 class _Jobs:
     """The jobs that Hydra runs: how many began, and the exit codes of those that ended in this process."""
 
-    def __init__(self, argv: Sequence[str], count: int | None, *, announced: bool) -> None:
+    def __init__(self, argv: Sequence[str], count: int | None, labels: "JobLabels | None", *, announced: bool) -> None:
         self.begun = 0
         self.codes: list[int] = []
         self._argv = argv
         self._count = count
+        self._labels = labels
         self._announced = announced
         self._process = os.getpid()
 
@@ -109,7 +123,8 @@ class _Jobs:
             of = f"/{self._count}" if self._count else ""
             print(masked(f"[{self.begun}{of}] {which}"), file=sys.stderr, flush=True)
         try:
-            code = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), self._argv)
+            label = self._labels.of(HydraConfig.get().overrides.task) if self._labels else None
+            code = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), self._argv, label)
         except UserError as error:
             code = complain(error)
         except SystemExit as stop:
@@ -172,11 +187,28 @@ def _help() -> str:
     return "\n".join([str(__doc__).strip(), "", "one option of each group:", *groups, "", *own])
 
 
-def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
-    from experiments.runs.execute import RunFailed, RunKilled, execute  # noqa: PLC0415 - seconds that --help saves
+def _open_sweep(composed: Sequence[DictConfig] | None, overrides: Sequence[str]) -> "Sweep | None":
+    """Begin to record the sweep; of another sweeper's jobs what all have in common says where to."""
+    from experiments.runs.sweep import open_sweep  # noqa: PLC0415 - what --help saves
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    swept = [str(item.input_line) for item in parsed if item.is_sweep_override()]
+    if composed:
+        return open_sweep(composed[0], overrides, swept)
+    common = [override for override in overrides if override.split("=")[0] in ("runs_dir", "experiment", "tracking")]
+    return open_sweep(compose(common), overrides, swept)
+
+
+def _job(cfg: DictConfig, argv: Sequence[str], label: "Label | None") -> int:
+    from experiments.runs.execute import (  # noqa: PLC0415 - seconds that --help saves
+        UNLABELLED,
+        RunFailed,
+        RunKilled,
+        execute,
+    )
 
     try:
-        result = execute(cfg, command=["whydeep", "train", *argv])
+        result = execute(cfg, command=["whydeep", "train", *argv], label=label or UNLABELLED)
     except RunFailed as failed:
         which = "" if failed.result is None else f" {failed.result.run_id or failed.result.name}"
         print(f"whydeep: run{which} failed: {masked(str(failed))}", file=sys.stderr)
@@ -200,8 +232,8 @@ def _job(cfg: DictConfig, argv: Sequence[str]) -> int:
     return 0
 
 
-def _check(overrides: Sequence[str], *, sweep: bool) -> int | None:
-    """Validate every job before the first of them runs; return their number where it is known."""
+def _check(overrides: Sequence[str], *, sweep: bool) -> list[DictConfig] | None:
+    """Validate every job before the first of them runs; return their configurations where they are known."""
     jobs = [[*overrides]]
     if sweep:
         if any(override.lstrip("+").startswith("hydra/sweeper") for override in overrides):
@@ -225,7 +257,7 @@ def _check(overrides: Sequence[str], *, sweep: bool) -> int | None:
     for cfg in composed:
         validate(cfg)
         check_place(cfg)
-    return len(jobs)
+    return composed
 
 
 def _check_hydras_folder(overrides: Sequence[str], *, sweep: bool) -> None:

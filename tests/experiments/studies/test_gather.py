@@ -1,0 +1,151 @@
+"""A study is read back from MLflow alone, whoever ran its runs, finished or not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.benchmarks.large_study import NAME
+from experiments.errors import UserError
+from experiments.studies.gather import gather
+from experiments.studies.membership import AS_WRITTEN, STUDY_TAG
+from tests.experiments.studies.stored import WRITTEN, copy, gathered, make, rows, run_id_of, search_of
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    make(folder)
+    return folder
+
+
+@pytest.fixture
+def runs_dir(made: Path, tmp_path: Path) -> Path:
+    """A store of its own, as it was made."""
+    copy(made, tmp_path)
+    return tmp_path
+
+
+def test_numbers_measures_and_curves_come_from_the_store(runs_dir: Path) -> None:
+    found = gathered(runs_dir)
+    assert found.written == WRITTEN
+    with rows(runs_dir) as connection:
+        values = dict(
+            connection.execute(
+                "select r.name, m.value from latest_metrics m join runs r using (run_uuid) where m.key = ?",
+                ("test/top1_error",),
+            )
+        )
+    for arm in found.comparison.arms:
+        assert arm.by_seed == {seed: values[f"{arm.name} seed {seed}"] for seed in range(3)}
+        assert arm.measures == WRITTEN.arm(arm.name).measures
+        assert arm.input_shape == (3, 32, 32)
+    assert len(found.curves.by_run) == 6
+    assert {len(points) for points in found.curves.by_run.values()} == {10}
+    assert found.comparison.replicates[0].command == ("whydeep", "train", "model=arm00", "seed=0")
+    assert [environment.runs for environment in found.environments] == [6]
+
+
+def test_what_is_missing_is_said(runs_dir: Path) -> None:
+    with rows(runs_dir) as connection:
+        connection.execute("update runs set lifecycle_stage = 'deleted' where name = 'arm00 seed 1'")
+        connection.execute("update runs set status = 'RUNNING' where name = 'arm01 seed 0'")
+        connection.execute("update runs set status = 'FAILED' where name = 'arm01 seed 2'")
+        failed = run_id_of(runs_dir, "arm01 seed 2")
+        connection.execute(
+            "insert into tags (key, value, run_uuid) values ('whydeep.reason', 'it broke', ?)", (failed,)
+        )
+    base, other = gathered(runs_dir).comparison.arms
+    told = {(run.arm, run.seed): (run.status, run.reason) for run in (*base.missing, *other.missing)}
+    assert told == {
+        ("arm00", 1): ("NOT RUN", "not run yet"),
+        ("arm01", 0): ("RUNNING", "running, or its process died without a word"),
+        ("arm01", 2): ("FAILED", "it broke"),
+    }
+    assert (base.n, other.n) == (2, 1)
+
+
+def test_a_run_of_another_study_is_found_by_its_run_id(runs_dir: Path) -> None:
+    elsewhere = run_id_of(runs_dir, "arm00 seed 1")
+    with rows(runs_dir) as connection:
+        connection.execute("update tags set value = 'other' where key = ? and run_uuid = ?", (STUDY_TAG, elsewhere))
+        (artifacts,) = connection.execute("select artifact_uri from runs where name = ?", (NAME,)).fetchone()
+    assert gathered(runs_dir).comparison.arm("arm00").n == 2
+    file = Path(artifacts) / "study.json"
+    before = file.read_text(encoding="utf-8")
+    content = json.loads(before)
+    next(one for one in content["replicates"] if (one["arm"], one["seed"]) == ("arm00", 1))["run_id"] = elsewhere
+    file.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        arm = gathered(runs_dir).comparison.arm("arm00")
+    finally:
+        file.write_text(before, encoding="utf-8")
+    assert {run.seed: run.label for run in arm.counted}[1] == elsewhere
+
+
+def test_of_several_attempts_at_a_run_the_finished_one_counts(runs_dir: Path) -> None:
+    good = run_id_of(runs_dir, "arm00 seed 1")
+    with rows(runs_dir) as connection:
+        for place, start in (("a" * 32, 1), ("f" * 32, 2_000_000_000_000)):
+            for table, columns in (("runs", "*"), ("tags", "*")):
+                copied = connection.execute(f"select {columns} from {table} where run_uuid = ?", (good,)).fetchall()  # noqa: S608
+                for row in copied:
+                    values = [place if value == good else value for value in row]
+                    connection.execute(f"insert into {table} values ({', '.join('?' for _ in values)})", values)  # noqa: S608
+            connection.execute("update runs set status = 'KILLED', start_time = ? where run_uuid = ?", (start, place))
+    assert {run.seed: run.label for run in gathered(runs_dir).comparison.arm("arm00").counted}[1] == good
+
+
+def test_a_server_is_read_as_a_data_base_is(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = gathered(runs_dir)
+    search = search_of(runs_dir)
+    monkeypatch.setattr(search, "_is_database", False)
+    monkeypatch.setattr("experiments.tracking.search.PAGE", 4)
+    paged = gather(search, NAME, AS_WRITTEN)
+    assert paged.comparison == direct.comparison
+    assert paged.environments == direct.environments
+    assert {run: list(points) for run, points in paged.curves.by_run.items()} == {
+        run: list(points) for run, points in direct.curves.by_run.items()
+    }
+    ids = [run.label for run in direct.comparison.replicates]
+    keys = ("measure/macs", "other/metric0")
+    assert search.named(ids, wanted_tags=["whydeep.seed"], wanted_metrics=keys) == search_of(runs_dir).named(
+        ids, wanted_tags=["whydeep.seed"], wanted_metrics=keys
+    )
+
+
+def test_numbers_that_are_none_do_not_count(runs_dir: Path) -> None:
+    lost = run_id_of(runs_dir, "arm00 seed 1")
+    with rows(runs_dir) as connection:
+        connection.execute(
+            "update latest_metrics set is_nan = 1, value = 0 where key = 'test/top1_error' and run_uuid = ?", (lost,)
+        )
+    arm = gathered(runs_dir).comparison.arm("arm00")
+    assert arm.by_seed.keys() == {0, 2}
+    assert arm.missing[0].reason == "test/top1_error is nan"
+
+
+def test_of_a_step_that_was_recorded_twice_the_last_value_counts(runs_dir: Path) -> None:
+    run_id = run_id_of(runs_dir, "arm00 seed 1")
+    with rows(runs_dir) as connection:
+        connection.execute(
+            "insert into metrics (key, value, timestamp, step, is_nan, run_uuid) values (?, ?, ?, ?, 0, ?)",
+            ("val/top1_error", -1.0, 1_990_000_000_000, 500, run_id),
+        )
+    points = gathered(runs_dir).curves.by_run[run_id]
+    assert dict(points)[500] == -1.0
+    assert np.all(np.diff([step for step, _ in points]) > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "varied", "said"),
+    [
+        ("larg", AS_WRITTEN, "larg: no such study is recorded; did you mean 'large'? allowed: large"),
+        ("large", "scale=toy", "large: not recorded scale=toy; recorded: as written"),
+    ],
+)
+def test_an_unknown_study_is_one_line(runs_dir: Path, name: str, varied: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        gather(search_of(runs_dir), name, varied)
+    assert str(refused.value) == said
