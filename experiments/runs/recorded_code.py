@@ -88,7 +88,7 @@ def run_there(order: Order, house: Path) -> Answer:
         more["OMP_NUM_THREADS"] = str(order["threads"])
     reading, writing = os.pipe()
     running: list[subprocess.Popen[str]] = []
-    with passing_on(running), os.fdopen(reading, encoding="utf-8") as answers:
+    with passing_on(running, []), os.fdopen(reading, encoding="utf-8") as answers:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, with a file of ours
             [sys.executable, str(Path(rerun.__file__).resolve()), str(writing), str(os.getpid())],
             env={**os.environ, **more},
