@@ -65,8 +65,8 @@ def main(argv: Sequence[str]) -> int:
 
     if len(names) != 1:
         known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
-        given = f"{' '.join(names)}: one study at a time" if names else "which study?"
-        raise UserError(f"{given}; whydeep study NAME, where NAME is one of {known}")
+        given = f"{' '.join(names)}: one study at a time" if names else "no study is named"
+        raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {known}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
     scale = keys["scale"] or AS_WRITTEN
     study = read_study(names[0]).at_scale(scale)

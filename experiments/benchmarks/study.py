@@ -1,11 +1,11 @@
 """What a study costs: one warm process against one process for each run, and two workers against one.
 
-python -m experiments.benchmarks.study [pairs=3] [seeds=4] [epochs=2]
+python -m experiments.benchmarks.study [pairs=3] [seeds=2] [epochs=2]
 
-The study is conf/study/demo.yaml: two arms on handwritten digits, hence 2 · seeds runs. Processor seconds are those of
-whole commands, everything included, their child processes too: the study in one process, and `whydeep train` for each
-of its runs. Workers are timed by the clock, from when they are warm (each has executed one run) to the end of the last
-of the runs. What is compared is measured in turn, and the order changes with every pair.
+The study is conf/study/stacked_filters.yaml: four arms on handwritten digits, hence 4 · seeds runs. Processor seconds
+are those of whole commands, everything included, their child processes too: the study in one process, and `whydeep
+train` for each of its runs. Workers are timed by the clock, from when they are warm (each has executed one run) to the
+end of the last of the runs. What is compared is measured in turn, and the order changes with every pair.
 """
 
 import os
@@ -33,7 +33,7 @@ from experiments.studies.plan import PlannedRun, plan
 from experiments.studies.pool import Pool
 from experiments.studies.study import read_study
 
-STUDY = "demo"
+STUDY = "stacked_filters"
 # Before the clock starts: a seed that the study itself does not have.
 WARM_UP_SEED = 1000
 THE_STUDY = "the-study"
@@ -124,7 +124,7 @@ def main(argv: list[str]) -> int:
         jobs = jobs_of(planned(folder, range(seeds), epochs), folder / "jobs")
         execution = execute_all(jobs, ExecutionOptions(), Lines(print, "test/top1_error", len(jobs)))
         return int(any(one.status != "FINISHED" for one in execution.replicates))
-    keys, others = split_arguments(argv, {"pairs": "3", "seeds": "4", "epochs": "2"})
+    keys, others = split_arguments(argv, {"pairs": "3", "seeds": "2", "epochs": "2"})
     if others:
         raise UserError(f"{others[0]}: unknown key; allowed: {', '.join(keys)}")
     try:
@@ -133,7 +133,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"{error}; each key is a whole number") from error
     threads = os.environ.get("OMP_NUM_THREADS", "as many threads as cores for each process")
     table = Table(
-        title=f"{2 * seeds} runs of {epochs} epochs, {pairs} pairs, {cores()} cores, OMP_NUM_THREADS: {threads}"
+        title=f"{4 * seeds} runs of {epochs} epochs, {pairs} pairs, {cores()} cores, OMP_NUM_THREADS: {threads}"
     )
     for heading in ("compared", "one", "other", "ratio, median", "from", "to"):
         table.add_column(heading)

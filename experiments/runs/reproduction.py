@@ -35,6 +35,7 @@ from experiments.tracking.leftovers import has_journal
 REPRODUCES_TAG = "whydeep.reproduces"
 REPRODUCTION_TAG = "whydeep.reproduction"
 REPRODUCTION_FILE = "reproduction.json"
+FOLDER = "reproductions"
 SHOWN = 3  # packages, or properties of the hardware, in a line
 
 # Keys whose value another one takes over, as conf/ has it; in a recorded configuration both are written out.
@@ -190,7 +191,8 @@ def configured(recorded: DictConfig, request: Request) -> DictConfig:
             OmegaConf.update(cfg, follower, value, merge=False)
         OmegaConf.update(cfg, key, value, merge=False)
     cfg.rerun, cfg.resume = True, "auto"
-    cfg.runs_dir = cfg.tracking.runs_dir = str(request.runs_dir)
+    # Apart from the runs that it compares itself with: one of the same identity must not be taken for another attempt.
+    cfg.runs_dir, cfg.tracking.runs_dir = str(request.runs_dir / FOLDER), str(request.runs_dir)
     if isinstance(uri := cfg.tracking.get("uri"), str) and is_masked(uri):
         cfg.tracking.uri = None  # its password was not recorded; $MLFLOW_TRACKING_URI may have it
     if cfg.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():

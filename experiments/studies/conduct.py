@@ -99,10 +99,11 @@ class Conduct:
         check_metric(study)
         claims_of(study)
         self.study = study
-        arms = plan_arms(study, overrides)
+        # A study is an experiment of its own in MLflow, unless somebody wants it in another.
+        where = [] if any(override_key(each) == "experiment" for each in (*study.overrides, *overrides)) else [name]
+        arms = plan_arms(study, [*overrides, *(f"experiment={each}" for each in where)])
         self._cfg = arms[0].cfg
         self.runs_dir = Path(self._cfg.runs_dir)
-        self._overrides = tuple(overrides)
         self.title = name
         varied = membership.variation([*map(masked, overrides)], scale)
         if varied != membership.AS_WRITTEN:

@@ -142,7 +142,7 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["stacked_filter"], "study=stacked_filter: no such study; did you mean 'stacked_filters'?"),
-        ([], "which study? whydeep study NAME, where NAME is one of stacked_filters"),
+        ([], "no study is named; write whydeep study NAME, where NAME is one of stacked_filters"),
         ([*TOY, "more"], "stacked_filters more: one study at a time"),
         ([TOY[0], "scale=huge"], "scale=huge: no such scale of this study; allowed: full, laptop, toy"),
         ([*TOY, "trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),
@@ -157,7 +157,7 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
         ([*TOY, "--fast"], "--fast: unknown flag"),
         ([*TOY, "sed=1"], "sed: unknown key; did you mean 'seeds'?"),
         ([*TOY, "runs_dir=/proc/x"], "runs_dir=/proc/x: /proc cannot be written to"),
-        ([*TOY, "datamodule.image_size=2"], "2x2"),
+        ([*TOY, "datamodule.image_size=1"], "1x1"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_runs(

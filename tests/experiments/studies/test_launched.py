@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import UserError
+from experiments.runs.result import RunResult
 from experiments.studies.board import Lines
 from experiments.studies.execution import execute_all
 from experiments.studies.execution_options import ExecutionOptions
@@ -38,7 +39,7 @@ def test_a_job_goes_through_hydra_as_a_file(tmp_path: Path) -> None:
     )
     (one,) = execution.replicates
     assert one.status == "FINISHED", one.reason
-    assert one.result is not None
+    assert isinstance(one.result, RunResult)
     assert one.result.run_dir.parent == tmp_path / "runs here" / "runs"
     assert json.loads((one.result.run_dir / "provenance.json").read_text())["command"] == list(jobs[0].command)
     assert not list((tmp_path / "runs here").glob("**/.hydra"))
@@ -83,7 +84,7 @@ def test_submitit_trains_what_one_process_does_to_the_bit(tmp_path: Path, monkey
     launched, _ = run_toy(toy_jobs(tmp_path / "launched", 1, LOCAL), ExecutionOptions("submitit_local", 2))
     assert [one.status for one in launched.replicates] == ["FINISHED"] * 2
     for mine, theirs in zip(here.replicates, launched.replicates, strict=True):
-        assert mine.result is not None
-        assert theirs.result is not None
+        assert isinstance(mine.result, RunResult)
+        assert isinstance(theirs.result, RunResult)
         for name, value in weights(mine.result.run_dir).items():
             assert value.equal(weights(theirs.result.run_dir)[name])

@@ -59,8 +59,8 @@ def test_workers_train_what_one_process_does_to_the_bit(tmp_path: Path) -> None:
     assert [one.status for one in (*here.replicates, *pool.replicates)] == ["FINISHED"] * 8
     assert len(said) == 4
     for mine, theirs in zip(here.replicates, pool.replicates, strict=True):
-        assert mine.result is not None
-        assert theirs.result is not None
+        assert isinstance(mine.result, RunResult)
+        assert isinstance(theirs.result, RunResult)
         assert (theirs.arm, theirs.seed) == (mine.arm, mine.seed)
         assert theirs.result.identity == mine.result.identity
         for name, value in weights(mine.result.run_dir).items():
@@ -69,7 +69,9 @@ def test_workers_train_what_one_process_does_to_the_bit(tmp_path: Path) -> None:
         assert threads(theirs.result) == threads(mine.result) == torch.get_num_threads()
     again, said = run_toy(toy_jobs(tmp_path / "pool", 2, LOCAL), ExecutionOptions("pool", 2))
     assert [line.count("finished before") for line in said] == [1] * 4
-    assert [one.result.again() for one in pool.replicates if one.result] == [one.result for one in again.replicates]
+    assert [one.result.again() for one in pool.replicates if isinstance(one.result, RunResult)] == [
+        one.result for one in again.replicates
+    ]
 
 
 def test_an_arm_that_always_dies_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +89,7 @@ def test_an_arm_that_always_dies_takes_no_other_along(tmp_path: Path, monkeypatc
         assert found["narrow", seed].status == "FINISHED"
         died = found["dies", seed]
         assert (died.status, died.reason) == ("FAILED", "its process was killed by SIGKILL")
-        assert died.result is not None
+        assert isinstance(died.result, RunResult)
         assert json.loads((died.result.run_dir / "result.json").read_text())["reason"] == died.reason
         card = json.loads((died.result.run_dir / "tracking.json").read_text())
         assert (card["status"], card["reason"]) == ("FAILED", died.reason)
@@ -97,7 +99,7 @@ def test_an_arm_that_always_dies_takes_no_other_along(tmp_path: Path, monkeypatc
         diverged = found["diverges", seed]
         assert diverged.status == "FAILED"
         assert "loss became nan" in str(diverged.reason)
-        assert diverged.result is not None
+        assert isinstance(diverged.result, RunResult)
         assert not (diverged.result.run_dir / "provenance-2.json").exists()
     assert sum(line.endswith("was killed by SIGKILL; tried again") for line in said) == 2
     assert not any("diverges" in line and "tried again" in line for line in said)
@@ -110,7 +112,7 @@ def test_a_run_of_several_processes_is_launched_by_a_worker(tmp_path: Path) -> N
     execution, _ = run_toy(jobs, ExecutionOptions("pool", 2))
     (one,) = execution.replicates
     assert one.status == "FINISHED", one.reason
-    assert one.result is not None
+    assert isinstance(one.result, RunResult)
     confusion = json.loads((one.result.run_dir / "test_classes.json").read_text())["confusion"]
     samples = json.loads((one.result.run_dir / "data.json").read_text())["samples"]["test"]
     assert sum(map(sum, confusion)) == samples
@@ -126,7 +128,7 @@ def test_eight_workers_lose_nothing_in_one_store(tmp_path: Path) -> None:
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
     assert len(runs) == 8
     for job, one in zip(jobs, execution.replicates, strict=True):
-        assert one.result is not None
+        assert isinstance(one.result, RunResult)
         run = runs[str(one.result.run_id)]
         assert run.info.status == "FINISHED"
         recorded = read_metrics(one.result.run_dir)
@@ -148,6 +150,6 @@ def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     arms = {"narrow": ("model.network.widths=[4,4]",)}
     execution, _ = run_toy(toy_jobs(tmp_path, 1, LOCAL, arms), ExecutionOptions("pool", 2))
     (one,) = execution.replicates
-    assert one.result is not None
+    assert isinstance(one.result, RunResult)
     assert threads(one.result) == 3
     assert os.environ["WHYDEEP_CORES"] == "6"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.runs.configuration import compose
+from experiments.runs.result import RunResult
 from experiments.studies.board import Lines
 from experiments.studies.budget import Share
 from experiments.studies.execution import Execution, execute_all, jobs_of
@@ -54,7 +55,13 @@ def main(arguments: Sequence[str]) -> int:
         jobs, options, Lines(lambda line: print(line, file=sys.stderr, flush=True), "test/top1_error", len(jobs))
     )
     for one in execution.replicates:
-        print(one.arm, one.seed, one.status, None if one.result is None else one.result.run_dir.name, flush=True)
+        print(
+            one.arm,
+            one.seed,
+            one.status,
+            one.result.run_dir.name if isinstance(one.result, RunResult) else None,
+            flush=True,
+        )
     if execution.stopped_by is not None:
         return 128 + execution.stopped_by
     return int(any(one.status != "FINISHED" for one in execution.replicates))
