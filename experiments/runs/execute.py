@@ -25,6 +25,7 @@ from experiments.runs.provenance import collect
 from experiments.runs.rank import Order
 from experiments.runs.result import FILE as RESULT_FILE
 from experiments.runs.result import RunResult, Status
+from experiments.runs.settle import settle
 from experiments.runs.training import train
 from experiments.tracking.credentials import masked
 from experiments.tracking.leftovers import end_left_run, reconcile
@@ -77,7 +78,7 @@ def _execute(
     run_dir, session = _agree(assembly, identity)
     finished = RunResult.read(run_dir)
     if finished is not None and finished.status == "FINISHED":
-        return finished.again()
+        return settle(finished, tracking_options(cfg)).again()
     if heartbeat is not None:
         Beat(str(run_dir), time.time()).write(heartbeat)
     run = _launch if processes.must_launch(cfg) else run_here

@@ -6,13 +6,13 @@ from pathlib import Path
 from time import time
 
 from experiments.tracking.card import CardFile, RunCard, read_card, run_dirs
-from experiments.tracking.delivery import Delivery, Sender, delivered
+from experiments.tracking.delivery import REASON_TAG, Delivery, Sender, delivered
 from experiments.tracking.history import read_history
 from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
 from experiments.tracking.journal import Journal, read_records, whole_size
 from experiments.tracking.locks import AlreadyLockedError, RunLock
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.records import Ended, FinalStatus, encode
+from experiments.tracking.records import Ended, FinalStatus, Tags, encode
 from experiments.tracking.store import Store, StoreAwayError
 
 
@@ -76,7 +76,7 @@ def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
         lock.release()
 
 
-def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, reason: str) -> RunCard | None:
+def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, reason: str | None) -> RunCard | None:
     """Say how a run ended whose process could not say so, or did not know; and send it.
 
     Returns:
@@ -94,6 +94,9 @@ def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, r
             return None
         if (history.status, history.reason) != (status, reason):
             journal = Journal(path)
+            if reason is None:
+                # Somebody may have given one since, who took it for dead.
+                journal.append(encode(Tags(time(), {REASON_TAG: None})))
             journal.append(encode(Ended(time(), status, reason)))
             journal.sync()
             journal.close()
