@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.text import Text
 
+from experiments.runs.result import RunResult
+from experiments.runs.settle import settle
 from experiments.studies import membership
 from experiments.studies.answers import check_measures, check_metric, claims_of, power_sentences
 from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
 from experiments.studies.claims_said import said
-from experiments.studies.comparison import Replicate
+from experiments.studies.comparison import Outcome, Replicate
 from experiments.studies.confounds import Confound, planned_confounds, recorded_confounds
 from experiments.studies.execution import execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
@@ -33,6 +35,11 @@ from experiments.studies.verdict import Verdict
 from experiments.studies.writing_down import with_run_ids, write_down
 from experiments.tracking.credentials import masked
 from experiments.tracking.delivery import Delivery
+from experiments.tracking.options import TrackingOptions
+
+
+def _settled(run: Replicate, options: TrackingOptions) -> Outcome | None:
+    return settle(run.result, options) if isinstance(run.result, RunResult) else run.result
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,9 @@ class Conduct:
         jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
         board = board_of(jobs, self.study.metric, options.workers)
         execution = execute_all(jobs, options, board, progress=sys.stderr.isatty())
-        ended = {(run.arm, run.seed): run for run in (*self._done(), *execution.replicates)}
+        # Of runs that were done before, the store may lack the end.
+        before = [replace(run, result=_settled(run, tracking)) for run in self._done()]
+        ended = {(run.arm, run.seed): run for run in (*before, *execution.replicates)}
         replicates = [ended[one.run.arm, one.run.seed] for one in self._in_order()]
         recorded.update(with_run_ids(self._written, replicates))
         gathered = gather_at_hand(recorded.written, replicates)

@@ -157,7 +157,7 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
         ([*TOY, "--fast"], "--fast: unknown flag"),
         ([*TOY, "sed=1"], "sed: unknown key; did you mean 'seeds'?"),
         ([*TOY, "runs_dir=/proc/x"], "runs_dir=/proc/x: /proc cannot be written to"),
-        ([*TOY, "datamodule.image_size=1"], "1x1"),
+        ([*TOY, "datamodule.image_size=1"], "needs at least 2x2 pixels"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_runs(
