@@ -64,7 +64,7 @@ def test_the_same_machine_gives_the_same_bits_and_the_record_is_only_read(
     assert (code, told["answer"], told["first_difference"]) == (0, "identical", None)
     assert content(copy) == before
     now = Path(str(told["now"]["run_dir"]))  # type: ignore[index]
-    assert now.name == f"{copy.name}-2"
+    assert now == Path("runs") / "reproductions" / copy.name
     assert result(now)["identity"] == result(copy)["identity"]
     mine, theirs = weights(copy, "best"), weights(now, "best")
     assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
@@ -74,7 +74,7 @@ def test_the_same_machine_gives_the_same_bits_and_the_record_is_only_read(
     assert "identical: the weights of the best epoch and every recorded number are the same to the bit." in said
     assert "no ingredient differs" in said
     # Asked again, it is run again.
-    assert answer(copy)[1]["now"]["run_dir"].endswith("-3")  # type: ignore[index]
+    assert answer(copy)[1]["now"]["run_dir"].endswith("-2")  # type: ignore[index]
 
 
 def test_another_weight_decay_is_another_experiment(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,7 +260,7 @@ def test_code_that_was_never_committed_is_rebuilt_and_an_interrupted_reproductio
     begun = subprocess.Popen(
         command("reproduce", run_dir.name), cwd=clone, env=own, stdout=subprocess.PIPE, text=True, process_group=0
     )
-    again = run_dir.with_name(f"{run_dir.name}-2")
+    again = run_dir.parent / "reproductions" / run_dir.name
     until(lambda: (again / "checkpoints" / "last.ckpt").exists() or begun.poll() is not None)
     begun.send_signal(signal.SIGINT)
     said = begun.communicate(timeout=120)[0]
@@ -280,7 +280,8 @@ def test_code_that_was_never_committed_is_rebuilt_and_an_interrupted_reproductio
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((clone / "answer.json").read_text())
     assert (told["answer"], told["first_difference"]) == ("identical", None)
-    assert run_dirs(clone) == [run_dir, again]
+    assert run_dirs(clone) == [run_dir]
+    assert list(again.parent.iterdir()) == [again]
     assert (clone / NETWORK).read_text() == present
     assert [path.name for path in tmp_path.iterdir()] == ["clone"]
     listed = subprocess.run(["git", "worktree", "list"], cwd=clone, capture_output=True, text=True, check=True)
@@ -306,7 +307,7 @@ def test_the_store_knows_what_reproduces_what_and_is_enough_to_do_it_again(
     assert stored.data.tags["whydeep.reproduction"] == "identical"
 
     # Known from the store alone, a run's last values and its weights are compared.
-    shutil.rmtree(copy.parent / f"{copy.name}-2")
+    shutil.rmtree(copy.parent / "reproductions")
     code = run("reproduce", [run_id, "json=fetched.json", "tracking.deliver=false"])
     told = json.loads((folder / "fetched.json").read_text())
     assert (code, told["answer"], told["first_difference"]) == (0, "identical", None)
