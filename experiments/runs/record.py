@@ -181,7 +181,7 @@ def description(name: str, result: RunResult) -> str:
     if "receptive_field" in measured:
         said.append(f"receptive field {measured['receptive_field']:g} px")
     network = ", ".join(said)
-    made = " ".join(f"{group}={option}" for group, option in result.choices.items() if group in TOLD_CHOICES)
+    made = " ".join(f"{group}={result.choices[group]}" for group in TOLD_CHOICES if group in result.choices)
     return "\n\n".join(filter(None, [f"**{name}**: {outcome}", network, f"{made} seed={result.seed}"]))
 
 

@@ -30,9 +30,8 @@ def study_page(
         charts: address of the study's charts.
     """
     study, comparison = gathered.written.study, gathered.comparison
-    lines = [f"## {study.question}"]
-    if study.source:
-        lines.append(study.source)
+    # The page folds up what comes after the first lines: these are the question and its answer.
+    lines = [f"#### {study.question}"]
     if missing := unfinished(comparison.replicates):
         lines.append(f"**Unfinished:** {missing}.")
     for verdict in said(study.claims, verdicts, comparison.metric):
@@ -44,6 +43,8 @@ def study_page(
             f"{wording.contrast_numbers(contrast, comparison.metric)}."
             for contrast in comparison.contrasts
         ]
+    if study.source:
+        lines.append(study.source)
     lines.append(_table(comparison, run_ids, experiment_id))
     if figure is not None and run_ids.get("") is not None:
         lines.append(f"![{wording.titled(comparison.metric)}]({artifact_address(str(run_ids['']), figure)})")

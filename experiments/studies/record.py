@@ -30,7 +30,7 @@ from experiments.tracking.tracker import RunTracker, open_run
 MEAN, LOW, HIGH = "mean", "low", "high"
 """Of an arm's runs, before the metric's name: `mean/test/top1_error`."""
 
-PAGE_FIGURE, PAGE_WIDTH = "page.png", 860
+PAGE_FIGURE, PAGE_WIDTH = "page.png", 720
 WAIT_SECONDS = 15.0  # for a store that is being made; a study goes on without an answer
 
 
@@ -181,7 +181,8 @@ def open_study(written: WrittenStudy, runs_dir: Path, options: TrackingOptions) 
     varied = "" if written.variation == membership.AS_WRITTEN else f" ({written.variation})"
     tags = membership.study_tags("study", written.name, written.variation)
     study = open_run(folder / "study", options, name=f"{written.name}{varied}", tags=tags)
-    study.description(written.study.question)
+    if study.session == 1:  # one that is continued keeps the answer that it had
+        study.description(written.study.question)
     study.params({"seeds": len(written.study.seeds), "metric": written.study.metric, "arms": len(written.arms)})
     arms = {arm.name: _open_arm(folder, arm, written, options, study.key) for arm in written.arms}
     runs = StudyRuns(written, options, study, arms)
