@@ -21,6 +21,7 @@ from experiments.tracking import charts
 from experiments.tracking.charts import NOTE_TAG, VIEW_TAG, charts_link, missing_tags
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import Store
+from experiments.tracking.study_charts import study_link, study_view
 from experiments.tracking.tracker import open_run
 
 # Of a chart of every type that the page knows; the others stand where its class does.
@@ -251,6 +252,31 @@ def test_the_page_of_the_installed_mlflow_takes_every_part_of_the_state() -> Non
     assert in_page('"runDateAndNestInfo"')
     assert in_page('"duration"')
     assert in_page(':"Run Name"')
+
+
+def test_the_view_of_a_study_shows_arms_and_replicates_in_words_of_the_page() -> None:
+    tag, value = study_view(
+        "s", "as written", "test/top1_error", parameters=["factor.depth"], mean="mean/test/top1_error"
+    )
+    state = unpacked(value)
+
+    assert tag == "mlflow.sharedViewState.whydeep-study-s"
+    assert f"viewStateShareKey={tag.rpartition('.')[2]}&" in study_link("1", "s", "as written")
+    assert study_link("1", "s", "scale=toy") != study_link("1", "s", "as written")
+    charts_of = {(chart["type"], axes(chart)) for chart in state["compareRunCharts"]}
+    for cost in ("measure/parameters", "measure/macs", "measure/receptive_field"):
+        assert ("SCATTER", (cost, "test/top1_error")) in charts_of
+        assert ("SCATTER", (cost, "mean/test/top1_error")) in charts_of
+    (parallel,) = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]
+    assert parallel["selectedParams"] == ["factor.depth"]
+    assert state["searchFilter"] == "tags.`whydeep.study` = 's' and tags.`whydeep.variation` = 'as written'"
+    taken = json.loads(in_page(r'\["selectedColumns","columnOrder".*?\]'))
+    searched = json.loads(in_page(r'\["searchFilter","orderByKey".*?\]'))
+    assert state.keys() <= {*taken, *searched}
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "whydeep.arm"}]
+    assert in_page(r"groupByData:\w+,mode:\w+")
+    assert in_page(r'Tag="tag"')
+    assert in_page(r'Average="average"')
 
 
 def axis_kinds(chart: dict[str, Any]) -> set[str]:
