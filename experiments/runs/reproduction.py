@@ -137,6 +137,8 @@ def reproduce(request: Request, say: Callable[[str, str], None] = lambda *_: Non
         data=None if _varies_data(request.overrides) else recorded.data,
         checkpoint=str((request.run_dir / BEST).resolve()),
         threads=threads,
+        # Not the recorded run's own name, by which that one is found.
+        name=f"{request.run_dir.name} reproduced",
         tags={REPRODUCES_TAG: result.run_id or result.name},
         command=list(request.command),
         progress=request.progress,

@@ -31,13 +31,14 @@ class Order(TypedDict):
 
     `data` is the digest that the pictures must have, `None` where the caller wants other ones; `checkpoint` is the
     recorded run's, to count where its answers differ from the new one's; `threads` is the number for torch, `None` for
-    torch's own choice; `house` is where the code must come from.
+    torch's own choice; `name` is the new run's in the store; `house` is where the code must come from.
     """
 
     config: dict[str, Any]
     data: str | None
     checkpoint: str | None
     threads: int | None
+    name: str
     tags: dict[str, str]
     command: list[str]
     progress: bool
@@ -82,7 +83,7 @@ def run_again(order: Order) -> Answer:
         if "label" in inspect.signature(execute).parameters:
             from experiments.runs.label import Label  # noqa: PLC0415 - older commits have none
 
-            more["label"] = Label(tags=order["tags"])
+            more["label"] = Label(order["name"], order["tags"])
         result = execute(cfg, command=order["command"], progress=order["progress"], **more)
         disagreement = None
         if order["checkpoint"] is not None:
