@@ -108,7 +108,7 @@ def field_of(known: Known) -> Field:
     if known.sight is None:
         nothing = (None, None)
         return Field(nothing, nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
-    y, x = known.sight.as_map().reaches
+    y, x = known.sight.as_map().settled().reaches
     worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
     return Field(
         size=(_size(y), _size(x)),
@@ -129,10 +129,8 @@ def _size(reach: Reach) -> int:
     if reach.widest is not None:
         return int(reach.widest.sizes.max())
     first, last = reach.seen
-    if reach.status is Status.BOUND:
-        return int(max((last - first + 1).max(), 0))
-    centre = len(first) // 2
-    return int(max(last[centre] - first[centre] + 1, 0))
+    # Not of the centre unit, which may be a hole between those that a transposed convolution reaches.
+    return int(max((last - first + 1).max(), 0))
 
 
 def _stride(reach: Reach) -> Fraction | None:

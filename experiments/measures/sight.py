@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.measures.channels import UNKNOWN, Channels, Reaches, element_by_element
 from experiments.measures.reach import Reach, Status, united
-from experiments.measures.sampling import Resampled, Sampling
+from experiments.measures.sampling import HOLE, Resampled, Sampling
 
 # The image's axes as they are numbered here; a part of a dimension that runs along neither is plain.
 AXES = ("y", "x")
@@ -88,12 +88,21 @@ class Sight:
         reaches = channels.together(lambda kinds: _join(kinds, self.dims, op))
         if reaches is None:
             return replace(self, dims=dims).of_some_channels(op)
-        return Sight(dims, reaches, channels if channels.differ() else None)
+        if not channels.differ():
+            return Sight(dims, reaches)
+        # Single positions side by side, of which each sees less than all: as they were, so are some of them.
+        y, x = (
+            reach.bounded(before.reason or op) if before.status is Status.BOUND else reach
+            for before, reach in zip(self.reaches, reaches, strict=True)
+        )
+        return Sight(dims, (y, x), channels)
 
     def of_some_channels(self, op: str) -> "Sight":
         """Return what units see at most that hold less than all channels, if these differ in what they see."""
         if self.channels is None:
             return self
+        if self.channels.joins is not None:
+            return self.settled()
         reason = f"{op} takes some of the channels, which see differently"
         return self.each(lambda reaches: (reaches[0].bounded(reason), reaches[1].bounded(reason)), UNKNOWN)
 
@@ -103,7 +112,9 @@ class Sight:
         met = prod(sizes[dim] for dim in dims)
         if self.channels is None or met == 1:
             return self
-        return replace(self, channels=None if met == prod(sizes) else UNKNOWN)
+        if met == prod(sizes) or self.channels.differ_only_along(dims):
+            return replace(self, channels=None)
+        return self.in_other_channels()
 
     def in_groups(self, dim: int, groups: int, outputs: int, op: str) -> "Sight":
         """Return the sight of units with `outputs` channels along `dim`, each of which has met those of its group."""
@@ -116,7 +127,19 @@ class Sight:
 
     def in_other_channels(self) -> "Sight":
         """Return the sight of units whose channels, if they differ, have changed in ways that are not followed."""
-        return replace(self, channels=UNKNOWN) if self.channels is not None else self
+        if self.channels is None:
+            return self
+        return replace(self.settled(), channels=UNKNOWN)
+
+    def settled(self) -> "Sight":
+        """Return the same sight, or what single values see at most where they stand for joined positions."""
+        if self.channels is None or self.channels.joins is None:
+            return self
+        y, x = (
+            reach if reach.status is Status.BOUND else replace(reach, status=Status.BOUND, reason=self.channels.joins)
+            for reach in self.reaches
+        )
+        return replace(self, reaches=(y, x), channels=UNKNOWN)
 
     def each(self, change: Callable[[Reaches], Reaches], channels: Channels | None = None) -> "Sight":
         """Return the sight after the same change along y and x to all channels; `channels` may be known better."""
@@ -143,7 +166,10 @@ class Sight:
         axes = axes_of(sight.dims[dim : dim + 1])
         new = tuple(Part(units, axis) for axis in axes) or plain(units)
         if not axes:
-            sight = sight.in_other_channels()
+            reads = sampling.reads_inside(np.arange(units), size_of(sight.dims[dim]))
+            # Padding alone, or the holes of a transposed convolution: positions that see nothing, beside others.
+            blind = bool((reads == HOLE).all(axis=1).any())
+            sight = replace(sight.settled(), channels=UNKNOWN) if blind else sight.in_other_channels()
         sight = sight.along(axes, lambda reach: reach.through(sampling, units, op))
         return replace(sight, dims=(*self.dims[:dim], new, *self.dims[dim + 1 :]))
 

@@ -1,10 +1,12 @@
 """Operators in which units meet all others along some dimensions: matrix products, reductions, normalisation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from experiments.measures.channels import pairs
 from experiments.measures.reach import Status
 from experiments.measures.rules.call import Call, dims_of, rule, tensors_in
-from experiments.measures.sight import Dimension, Sight, axes_of, joined, plain
+from experiments.measures.sight import Dimension, Sight, axes_of, joined, plain, plain_sizes
 
 
 @rule("mm", "bmm")
@@ -36,6 +38,7 @@ def _product(call: Call, left: object, right: object) -> Sight:
     rows, columns = call.sight(left), call.sight(right)
     plain_shape = _plain_dims(call.shape)
     parts = []
+    across: set[int] = set()
     if rows is not None:
         rows = _contracted(call, rows, [len(rows.dims) - 1])
         parts.append(rows.with_dims([*rows.dims[:-1], plain_shape[-1]]))
@@ -45,7 +48,11 @@ def _product(call: Call, left: object, right: object) -> Sight:
         # Positions multiplied with positions, as attention does: from here on every one may meet every other.
         columns = columns.collapsed(across, call.reason("joins all positions"))
         parts.append(columns.with_dims([*columns.dims[:-2], plain_shape[-2], columns.dims[-1]]))
-    return joined(parts, call.op)
+    together = joined(parts, call.op)
+    if not across:
+        return together
+    # One product is of two positions; only what mixes those of a row, such as the values of attention, sees all.
+    return replace(together, channels=pairs(plain_sizes(together.dims), call.reason("joins positions in pairs")))
 
 
 def _plain_dims(shape: Sequence[int]) -> list[Dimension]:

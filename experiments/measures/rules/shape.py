@@ -155,7 +155,7 @@ def concatenated(call: Call) -> Sight:
     dim = call.arg(1, "dim", 0) % len(call.shape)
     if call.op == "stack":
         sights = [sight.with_dims([*sight.dims[:dim], (), *sight.dims[dim:]]) for sight in sights]
-    sights = [_without_single_positions(sight, dim) for sight in sights]
+    sights = [_without_single_positions(sight.settled(), dim) for sight in sights]
     along = [sight.dims[dim] for sight in sights]
     if axes_of(along):
         reason = call.reason("lays maps end to end")

@@ -47,6 +47,15 @@ def _shuffled_by_hand(x: Tensor, net: Mapping) -> Tensor:
     return out
 
 
+def _gated_rows(x: Tensor, net: Mapping) -> Tensor:
+    wanted, gate = torch.stack([net.row(row) for row in x.unbind(2)], 2).chunk(2, 1)
+    return wanted * gate.sigmoid()
+
+
+def _scores(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2) @ x.flatten(2)
+
+
 def _strip(x: Tensor, net: Mapping) -> Tensor:
     out: Tensor = net.row(F.max_pool2d(net.conv(x), (HEIGHT, 1)).squeeze(2))
     return out.unsqueeze(2)
@@ -112,7 +121,79 @@ BOUNDED: dict[str, tuple[Callable[[Tensor, Mapping], Tensor], str]] = {
         "cat lays positions side by side",
     ),
     "a recurrent network along rows": (_recurrent_rows, "stack lays positions side by side"),
+    "a part of the channels of two columns": (
+        lambda x, _: torch.stack([x[..., 0], x[..., -1]], 2)[:, :1],
+        "stack lays positions side by side",
+    ),
+    "gated halves of stacked rows": (_gated_rows, "stack lays positions side by side"),
+    "products of rows": (lambda x, net: net.conv(x) @ x.transpose(2, 3), "matmul joins positions in pairs"),
+    "scaled products of rows": (
+        lambda x, _: F.relu(x @ x.transpose(2, 3) / 3 + x.mean((2, 3), keepdim=True)),
+        "matmul joins positions in pairs",
+    ),
+    "some products of rows": (
+        lambda x, _: (x @ x.transpose(2, 3))[..., :2].softmax(-1),
+        "matmul joins positions in pairs",
+    ),
+    "scores of attention": (lambda x, _: _scores(x), "matmul joins positions in pairs"),
+    "smoothed scores": (
+        lambda x, _: F.avg_pool2d(_scores(x)[:, None], (1, 3), 1, (0, 1))[:, 0],
+        "matmul joins positions in pairs",
+    ),
 }
+
+
+def _attended(x: Tensor, weights: Tensor) -> Tensor:
+    return (x.flatten(2) @ weights.transpose(1, 2)).view(x.shape)
+
+
+def _normalised_by_hand(scores: Tensor) -> Tensor:
+    raised = (scores - scores.amax(-1, keepdim=True)).exp()
+    return raised / raised.sum(-1, keepdim=True)
+
+
+def _of_heads(x: Tensor) -> Tensor:
+    heads = x.flatten(2).unsqueeze(2)
+    scores = heads.transpose(2, 3) @ heads
+    return (scores.softmax(-1) @ heads.transpose(2, 3)).transpose(2, 3).reshape(x.shape)
+
+
+WHOLE: dict[str, Callable[[Tensor, Mapping], Tensor]] = {
+    "a row's products, mixed": lambda x, _: (x @ x.transpose(2, 3)).softmax(-1),
+    "attention": lambda x, _: _attended(x, _scores(x).softmax(-1)),
+    "attention by hand": lambda x, _: _attended(x, _normalised_by_hand(_scores(x))),
+    "attention of two heads": lambda x, _: _of_heads(x),
+    "between the holes of a transposed convolution": lambda x, _: F.conv_transpose2d(
+        x * x.mean((2, 3), keepdim=True), torch.ones(2, 2, 1, 1, dtype=x.dtype), stride=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_whole_image_is_what_units_see_that_mix_all_positions(name: str) -> None:
+    network = Mapping(WHOLE[name])
+    comparison = compare_seen(network, (2, HEIGHT, WIDTH))
+    assert comparison.mismatches == ()
+    assert comparison.status is Status.WHOLE_IMAGE
+    assert measure(network, (2, HEIGHT, WIDTH)).receptive_field == (HEIGHT, WIDTH)
+
+
+def test_a_part_of_padded_channels_may_be_all_padding() -> None:
+    def function(x: Tensor, _: Mapping) -> Tensor:
+        return F.pad(x, (0, 0, 0, 0, 1, 1))[:, ::3]
+
+    assert measure(Mapping(function), (2, HEIGHT, WIDTH)).status is Status.BOUND
+
+
+def test_labels_of_channels_take_no_memory_along_the_sides_of_the_image() -> None:
+    def function(x: Tensor, net: Mapping) -> Tensor:
+        pooled = F.interpolate(F.adaptive_avg_pool2d(x, 1), size=x.shape[2:])
+        both: Tensor = net.conv(torch.cat([torch.cat([x, pooled], 1)[:, :2], torch.cat([pooled, pooled], 1)], 1)[:, :2])
+        return both
+
+    # 2^44 of them, written out.
+    measures = measure(Mapping(function), (2, 1 << 21, 1 << 21))
+    assert (measures.receptive_field, measures.status) == ((3, 3), Status.EXACT)
 
 
 @pytest.mark.parametrize("name", BOUNDED)
