@@ -48,6 +48,83 @@ class Functional(nn.Module):
         return pooled * torch.sigmoid(pooled.mean((2, 3), keepdim=True))
 
 
+class Attending(nn.Module):
+    """Attention over the 64 positions of a map, as `form` has it of queries, keys, values `(N, 4, 64, 4)`."""
+
+    def __init__(self, form: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.form = form
+        self.embed = nn.Conv2d(3, 3 * 16, 4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 32, 32) → (N, 4, 64, 4)."""
+        maps = self.embed(x).unflatten(1, (3, 4, 4)).flatten(4)
+        query, key, value = (part.mT.contiguous() for part in maps.unbind(1))
+        return self.form(query, key, value)
+
+
+attend: Callable[..., Tensor] = F.scaled_dot_product_attention
+FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "plain": attend,
+    "channels before heads": lambda q, k, v: attend(
+        *(item.transpose(1, 2).contiguous().transpose(1, 2) for item in (q, k, v))
+    ),
+    "channels apart": lambda q, k, v: attend(*(item.mT.contiguous().mT for item in (q, k, v))),
+    "causal": lambda q, k, v: attend(q, k, v, is_causal=True),
+    "dropout": lambda q, k, v: attend(q, k, v, dropout_p=0.1),
+    "a bias from the image": lambda q, k, v: attend(q, k, v, q.mean((1, 3))[:, None, None]),
+    "a mask": lambda q, k, v: attend(q, k, v, torch.ones(64, 64, dtype=torch.bool, device=q.device).tril()),
+    "a mask for every image": lambda q, k, v: attend(q, k, v, torch.ones_like(q[..., :1], dtype=torch.bool).mT),
+    "without heads": lambda q, k, v: attend(q[:, 0], k[:, 0], v[:, 0]),
+    "wider values": lambda q, k, v: attend(q, k, torch.cat([v, v], -1)),
+    "few heads of keys": lambda q, k, v: attend(q, k[:, :2], v[:, :2], enable_gqa=True),
+    "put together again": lambda q, k, v: torch.sin(attend(q, k, v).transpose(1, 2).reshape(len(q), 64, 16)),
+}
+
+
+class Encoder(nn.Module):
+    """torch's own modules of attention."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 4, 4)
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, dropout, batch_first=True)
+        self.attention = nn.MultiheadAttention(16, 4, dropout, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, H · W / 16, 16)."""
+        y = self.layer(self.embed(x).flatten(2).transpose(1, 2))
+        weighted: Tensor = self.attention(y, y, y, need_weights=True)[0]
+        alone: Tensor = self.attention(y, y, y, need_weights=False)[0]
+        return weighted + alone
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_attention_keeps_what_the_kernel_keeps_that_torch_would_choose(form: str) -> None:
+    network = Attending(FORMS[form])
+    per_image = (kept(network, 6, 32) - kept(network, 2, 32)) / 4
+    assert saved_for_backward(network, (3, 32, 32)).size == per_image
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_attention_of_modules_keeps_what_their_kernel_keeps(dropout: float) -> None:
+    network = Encoder(dropout)
+    per_image = (kept(network, 6, 32) - kept(network, 2, 32)) / 4
+    assert saved_for_backward(network, (3, 32, 32)).size == per_image
+
+
+def test_attention_without_numbers_is_torchs_own_again_afterwards() -> None:
+    saved_for_backward(Attending(attend), (3, 32, 32))
+    query = torch.empty(1, 1, 4, 4, device="meta", requires_grad=True)
+    assert "Flash" not in F.scaled_dot_product_attention(query, query, query).grad_fn.name()  # type: ignore[union-attr]
+
+
+def test_images_so_large_that_a_batch_of_them_cannot_be_counted() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    side = 100_000
+    assert saved_for_backward(network, (3, side, side)).size == 4 * side * side * (3 + 8 + 8)
+
+
 @pytest.mark.parametrize(
     "build",
     [
@@ -58,9 +135,10 @@ class Functional(nn.Module):
         lambda: torchvision.models.mobilenet_v3_small(weights=None),
         lambda: torchvision.models.densenet121(weights=None),
         lambda: torchvision.models.swin_t(weights=None),
+        lambda: torchvision.models.VisionTransformer(32, 8, 2, 4, 16, 32, num_classes=10),
         Functional,
     ],
-    ids=["resnet20", "plain20", "vgg11", "googlenet", "mobilenet_v3", "densenet121", "swin_t", "functional"],
+    ids=["resnet20", "plain20", "vgg11", "googlenet", "mobilenet_v3", "densenet121", "swin_t", "vit", "functional"],
 )
 def test_bytes_are_those_of_a_real_pass(build: Build) -> None:
     torch.manual_seed(0)
