@@ -172,7 +172,8 @@ def effective_field(
     with _gradients(_example(network, images).device):
         pixels = _prepared(network, images)
         # A copy, for networks that begin with an operator in place.
-        maps = tapped(network, pixels.clone(), at)
+        main = trace.main_output if at == "" else None
+        maps = tapped(network, pixels.clone(), at, main.place if main else None)
         if maps is None:
             raise ValueError(f"{what}: no gradient leads from there to the images")
         if maps.shape != (count * shape[0], *shape[1:]):

@@ -4,12 +4,14 @@ Parameters, multiply-accumulates, activations, depth and the theoretical recepti
 `torch.nn.Module` that takes one image, from one forward pass without data.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, SupportsIndex
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from experiments.measures.layers import Field, LayerMeasures, field_of, layer_measures
 from experiments.measures.reach import Status
@@ -19,6 +21,7 @@ from experiments.measures.trace import Trace
 from experiments.measures.weightless import image_of, usual_modes
 
 LARGEST_SEARCHED = 1024
+LARGEST_SIZE = 10**6  # of the image's sides and channels: one number is held for each
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class NetworkMeasures:
             not run in training mode without data.
         saved_bytes: the memory that they take: with the weights, their gradients and the optimizer's state, what
             training needs.
+        saved_reason: why these are not known; None where they are.
+        output: which of several tensors that the network puts out `depth` and `field` are those of: `out`, or the one
+            behind the most weighted layers (see `outputs`); empty where there is one.
         depth: weighted layers on the longest chain from input to output.
         field: the receptive field of the last map of units: the output, or what goes into global pooling or flattening.
         layers: in the order of the calls.
@@ -80,6 +86,8 @@ class NetworkMeasures:
     activations: int
     saved_elements: int | None
     saved_bytes: int | None
+    saved_reason: str | None
+    output: str
     depth: int
     field: Field
     layers: tuple[LayerMeasures, ...]
@@ -146,7 +154,9 @@ class NetworkMeasures:
 def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: bool = False) -> NetworkMeasures:
     """Measure `network` for images `(C, H, W)`, without running it on numbers.
 
-    The network is left as it is: its weights are not read, its random state and its mode stay.
+    The network is left as it is: its weights are not read; torch's random state, its mode and its attributes stay, also
+    one in which its forward pass keeps a tensor. What is written to an object that an attribute refers to, such as a
+    list, is not undone.
 
     Args:
         network: any network that takes one image.
@@ -154,6 +164,7 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: 
         training: in training mode instead of evaluation mode: auxiliary heads are there, batch norm sees the whole map.
 
     Raises:
+        TypeError: `network` is no network, but for instance a class, or one that `DataParallel` spreads.
         ValueError: the network cannot take that input, or decides by the values of tensors what to do.
     """
     shape = _checked(input_shape)
@@ -171,8 +182,10 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: 
         weight_bytes=parameters.size,
         macs=trace.macs,
         activations=trace.activations,
-        saved_elements=saved.elements if saved else None,
-        saved_bytes=saved.size if saved else None,
+        saved_elements=saved.elements if isinstance(saved, Saved) else None,
+        saved_bytes=saved.size if isinstance(saved, Saved) else None,
+        saved_reason=None if isinstance(saved, Saved) else saved,
+        output=trace.main_output.name if trace.main_output else "",
         depth=trace.output.depth if trace.output else 0,
         field=field_of(last_map),
         layers=tuple(part for is_layer, part in steps if is_layer),
@@ -184,8 +197,10 @@ def trace_of(network: nn.Module, input_shape: tuple[int, int, int], *, training:
     """Return the forward pass of `network` over images `(C, H, W)`, without numbers.
 
     Raises:
+        TypeError: `network` is no network, but for instance a class, or one that `DataParallel` spreads.
         ValueError: the network cannot take that input, or decides by the values of tensors what to do.
     """
+    _check(network)
     shape = _checked(input_shape)
     trace = _traced(network, shape, training=training)
     if isinstance(trace, Refused):
@@ -228,11 +243,36 @@ def smallest_input(network: nn.Module, channels: int) -> int:
     raise ValueError(f"the network takes no square image of {channels} channels up to {LARGEST_SEARCHED} pixels a side")
 
 
-def _checked(input_shape: Sequence[object]) -> tuple[int, int, int]:
-    match tuple(input_shape):
-        case (int(channels), int(height), int(width)) if min(channels, height, width) >= 1:
+def _checked(input_shape: Iterable[SupportsIndex]) -> tuple[int, int, int]:
+    """Return a shape as plain numbers, those of NumPy included."""
+    try:
+        given = [-1 if isinstance(size, bool) else operator.index(size) for size in input_shape]
+    except TypeError:
+        given = []
+    match given:
+        case [channels, height, width] if all(1 <= size <= LARGEST_SIZE for size in given):
             return channels, height, width
-    raise ValueError(f"input_shape={tuple(input_shape)}: must be (C, H, W), three whole numbers of at least 1")
+    raise ValueError(
+        f"input_shape={input_shape}: must be (C, H, W), three whole numbers from 1 to {LARGEST_SIZE:,}, "
+        "e.g. (3, 224, 224)"
+    )
+
+
+def _check(network: object) -> None:
+    """Refuse what is no network of known shapes.
+
+    Raises:
+        TypeError: it is no module, or one that only distributes another.
+        ValueError: it has parameters whose shapes follow from the first batch.
+    """
+    if not isinstance(network, nn.Module):
+        given = f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
+        raise TypeError(f"network: must be a torch.nn.Module, not {given}")
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise TypeError(f"network: {type(network).__name__} spreads a network over devices; measure its .module")
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            raise ValueError(f"{name}: has no shape before the first batch; call the network once, then measure it")
 
 
 def _traced(network: nn.Module, shape: tuple[int, int, int], *, training: bool = False) -> Trace | Refused:
@@ -247,12 +287,14 @@ def _traced(network: nn.Module, shape: tuple[int, int, int], *, training: bool =
     return trace
 
 
-def _saved(network: nn.Module, shape: tuple[int, int, int]) -> Saved | None:
+def _saved(network: nn.Module, shape: tuple[int, int, int]) -> Saved | str:
+    """Return what autograd keeps, or in a line why that is not known."""
     try:
         with usual_modes():
             return saved_for_backward(network, shape)
-    except Exception:  # noqa: BLE001 - networks of users raise anything, and detectors want targets in training mode
-        return None
+    except Exception as error:  # noqa: BLE001 - networks of users raise anything, and detectors want targets
+        lines = (line.strip() for line in str(error).splitlines())
+        return next(filter(None, lines), type(error).__name__)
 
 
 def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused) -> str:

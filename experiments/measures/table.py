@@ -79,6 +79,10 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
         lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")
     if measures.saved_bytes is not None:
         lines.append(f"training keeps {memory(measures.saved_bytes)} per image for the backward pass")
+    elif measures.saved_reason is not None:
+        lines.append(f"what training keeps for the backward pass is not known: {measures.saved_reason}")
+    if measures.output:
+        lines.append(f"of several outputs, depth and receptive field are those of {measures.output}")
     return lines
 
 

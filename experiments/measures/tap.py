@@ -15,9 +15,9 @@ from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from experiments.measures.outputs import tensors_of
 from experiments.measures.propagation import Origin, memory_of, operator_name
 from experiments.measures.rules.call import tensors_in
-from experiments.measures.trace import tensors_of
 from experiments.measures.weightless import mode_set
 
 
@@ -75,7 +75,7 @@ class _Tap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def tapped(network: nn.Module, images: Tensor, at: Origin | str | None) -> Tensor | None:
+def tapped(network: nn.Module, images: Tensor, at: Origin | str | None, place: int | None = None) -> Tensor | None:
     """Run `network` over `images` in evaluation mode, and return a tensor on the way with its graph.
 
     Gradients lead from it to `images` alone. The network is left as it was found.
@@ -84,14 +84,15 @@ def tapped(network: nn.Module, images: Tensor, at: Origin | str | None) -> Tenso
         network: takes images `(N, C, H, W)`.
         images: these; they take gradients.
         at: the operator that puts the tensor out; or the module ("": the network) that does in its last call, of
-            several tensors the first through which gradients flow; or None for `images`.
+            several tensors the one at `place`, or the first through which gradients flow; or None for `images`.
+        place: among the tensors that the module puts out.
 
     Returns:
         The tensor; None where the pass does not meet it, or no gradient flows through it.
     """
     if at is None:
         return images
-    return _of_module(network, images, at) if isinstance(at, str) else _of_operator(network, images, at)
+    return _of_module(network, images, at, place) if isinstance(at, str) else _of_operator(network, images, at)
 
 
 def _of_operator(network: nn.Module, images: Tensor, origin: Origin) -> Tensor | None:
@@ -107,12 +108,14 @@ def _of_operator(network: nn.Module, images: Tensor, origin: Origin) -> Tensor |
     return None
 
 
-def _of_module(network: nn.Module, images: Tensor, name: str) -> Tensor | None:
+def _of_module(network: nn.Module, images: Tensor, name: str, place: int | None) -> Tensor | None:
     found: list[Tensor] = []
 
     def keep(_: nn.Module, __: tuple[Any, ...], output: object) -> None:
         # A copy, as operators in place would turn the tensor itself into their own output.
-        found.extend([tensor.clone() for tensor in tensors_of(output) if tensor.requires_grad][:1])
+        tensors = tensors_of(output)
+        tensors = tensors if place is None else tensors[place : place + 1]
+        found.extend([tensor.clone() for tensor in tensors if tensor.requires_grad][:1])
 
     handle = network.get_submodule(name).register_forward_hook(keep)
     try:

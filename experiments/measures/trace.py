@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.measures.multiplications import macs_of
+from experiments.measures.outputs import Output, main_output, tensors_of
 from experiments.measures.propagation import Known, Origin, Propagation, memory_of
 from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import Sight, axes_of
@@ -67,7 +68,8 @@ class _Frame:
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A forward pass over images `(N, C, H, W)` on the meta device, with all its steps; MACs are those of one image.
 
-    `at` is what runs now: the module, and the operator that it has called with its arguments, if any.
+    `at` is what runs now: the module, and the operator that it has called with its arguments, if any. `output` is what
+    is known of the network's output, of several tensors of `main_output`.
     """
 
     def __init__(self, network: nn.Module, image: Tensor, *, training: bool = False) -> None:
@@ -76,6 +78,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.macs = 0
         self.activations = 0
         self.output: Known | None = None
+        self.main_output: Output | None = None
         self.at: tuple[str, str, Sequence[Any]] = ("", "", ())
         self._network = network
         self._image = image
@@ -131,7 +134,17 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 stack.callback(handle.remove)
             stack.enter_context(self)
             output = functional_call(self._network, tensors, (self._image,))
-        self.output = next((known for tensor in tensors_of(output) if (known := self._propagation.known(tensor))), None)
+        self.main_output = self._main(output)
+        self.output = self._propagation.known(tensors_of(output)[self.main_output.place]) if self.main_output else None
+
+    def _main(self, output: object) -> Output | None:
+        """Return which tensor of the network's output is taken for it."""
+
+        def depth(tensor: Tensor) -> int | None:
+            known = self._propagation.known(tensor)
+            return None if known is None else known.depth
+
+        return main_output(output, depth)
 
     def __torch_dispatch__(
         self,
@@ -208,7 +221,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         frame = self._frames.pop()
         if id(module) not in self._names:
             return
-        for tensor in tensors_of(output):
+        tensors = tensors_of(output)
+        if module is self._network and (main := self._main(output)):
+            tensors = [tensors[main.place]]
+        for tensor in tensors:
             if known := self._propagation.known(tensor):
                 self.steps.append(
                     Step(
@@ -232,14 +248,3 @@ def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operat
     if isinstance(argument, list | tuple):
         return type(argument)(_on_meta(item) for item in argument) if tensors_of(argument) else argument
     return argument
-
-
-def tensors_of(value: object) -> list[Tensor]:
-    """Return the tensors of an output, in order, whatever it is made of."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        return [tensor for item in value.values() for tensor in tensors_of(item)]
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in tensors_of(item)]
-    return []

@@ -11,15 +11,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @contextlib.contextmanager
 def mode_set(network: nn.Module, *, training: bool) -> Iterator[None]:
-    """Switch every module to training or to evaluation for the time of the context, whatever its `train` does."""
-    before = [(module, module.training) for module in network.modules()]
+    """Switch every module to training or to evaluation for the time of the context, whatever its `train` does.
+
+    Afterwards modules have the attributes that they had, also those in which a forward pass keeps a tensor or a count.
+    """
+    before = [(module, [dict(table) for table in _tables(module)]) for module in network.modules()]
     try:
         for module, _ in before:
             module.training = training
         yield
     finally:
-        for module, mode in before:
-            module.training = mode
+        for module, tables in before:
+            for now, then in zip(_tables(module), tables, strict=True):
+                if now.keys() != then.keys() or any(now[name] is not then[name] for name in then):
+                    now.clear()
+                    now.update(then)
+
+
+def _tables(module: nn.Module) -> list[dict[str, Any]]:
+    """Return where a module has its attributes, parameters, buffers and modules, by name."""
+    tables = [module.__dict__, *(module.__dict__.get(name) for name in ("_parameters", "_buffers", "_modules"))]
+    # Scripted modules have theirs elsewhere.
+    return [table for table in tables if isinstance(table, dict)]
 
 
 @contextlib.contextmanager

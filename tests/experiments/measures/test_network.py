@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,3 +298,80 @@ def test_inference_mode_changes_nothing() -> None:
     expected = measure(Small(), (3, 33, 17))
     with torch.inference_mode():
         assert measure(Small(), (3, 33, 17)) == expected
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (None, "must be a torch.nn.Module, not a NoneType"),
+        (lambda x: x, "must be a torch.nn.Module, not a function"),
+        (nn.Identity, "must be a torch.nn.Module, not the class Identity"),
+        (nn.DataParallel(nn.Identity()), "measure its .module"),
+    ],
+)
+def test_what_is_no_network_is_refused_in_words(network: nn.Module, reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        measure(network, (3, 8, 8))
+
+
+def test_lazy_layers_have_no_shape_yet() -> None:
+    with pytest.raises(ValueError, match=r"^1.weight: has no shape before the first batch; call the network once"):
+        measure(nn.Sequential(nn.ReLU(), nn.LazyConv2d(8, 3)), (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "shape", [32, None, "abc", (3, 32), (1, 3, 32, 32), (3, 32.0, 32), (True, 32, 32), (3, 0, 32), (3, 10**12, 10)]
+)
+def test_what_is_no_input_shape_is_refused_in_words(shape: Any) -> None:  # noqa: ANN401 - of any type
+    with pytest.raises(ValueError, match=r"must be \(C, H, W\), three whole numbers from 1 to 1,000,000"):
+        measure(nn.Conv2d(3, 8, 3), shape)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    measures = measure(nn.Conv2d(3, 8, 3), tuple(np.array([3, 32, 16])))
+    assert measures.input_shape == (3, 32, 16)
+    assert all(type(size) is int for size in measures.input_shape)
+
+
+class Remembering(nn.Module):
+    """Keeps of every forward pass what it can be kept in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.passes: Tensor
+        self.register_buffer("passes", torch.zeros(1))
+        self.calls = 0
+        self.cache: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 4, H - 2, W - 2)."""
+        self.calls += 1
+        self.cache = self.last = x
+        self.passes = self.passes + 1
+        self.norm = nn.BatchNorm2d(4, affine=False)
+        out: Tensor = self.norm(self.conv(x))
+        return out
+
+
+def test_what_a_forward_pass_keeps_in_attributes_is_undone() -> None:
+    network = Remembering()
+    measure(network, (3, 8, 8))
+    assert (network.calls, network.cache, hasattr(network, "last")) == (0, None, False)
+    assert network.passes.device.type == "cpu"
+    assert [name for name, _ in network.named_children()] == ["conv"]
+    assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 4, 6, 6)
+    assert network.cache is not None
+
+
+def test_why_it_is_not_known_what_training_keeps_is_said() -> None:
+    class WithoutTraining(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                raise RuntimeError("is for evaluation alone\nand more of this")
+            return x
+
+    measures = measure(WithoutTraining(), (3, 8, 8))
+    assert (measures.saved_bytes, measures.saved_reason) == (None, "is for evaluation alone")
+    assert "what training keeps for the backward pass is not known: is for evaluation alone" in totals(measures, "it")
+    assert measure(nn.ReLU(), (3, 8, 8)).saved_reason is None
