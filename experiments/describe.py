@@ -108,7 +108,7 @@ def main(argv: Sequence[str]) -> int:
     budget = _budget(keys)
     _check_overrides(overrides)
     described = architecture(overrides)
-    request = _request(described, keys)
+    request = _request(described, keys, assumed_model=not any(item.startswith("model=") for item in overrides))
     matched = None if budget is None else budget(overrides, request.input_shape, request.num_classes)
     if matched is not None:
         described = matched.architecture
@@ -133,18 +133,17 @@ def _described(
     """Measure what was asked."""
     # Seconds that --help and mistakes save.
     from experiments.measures.network import measure  # noqa: PLC0415
-    from experiments.runs.description import Description, seen_at_initialisation, timed  # noqa: PLC0415
+    from experiments.runs.description import Description, check_memory, seen_at_initialisation, timed  # noqa: PLC0415
 
     channels, height, width = shape = request.input_shape
     network = described.build(request.num_classes, channels)
     try:
         measures = measure(network, shape, training=keys["mode"] == "training")
-        effective = keys["effective"]
-        seen = (
-            None
-            if effective is None
-            else seen_at_initialisation(described, shape, request.num_classes, _count("effective", effective))
-        )
+        seen = None
+        if keys["effective"] is not None:
+            images = _count("effective", keys["effective"])
+            check_memory(measures, images)
+            seen = seen_at_initialisation(described, shape, request.num_classes, images)
     except ValueError as error:
         # The networks name the key that a run has for it.
         text = str(error).rpartition(f"image_size={height}x{width}: ")[2]
@@ -217,13 +216,14 @@ def _check_overrides(overrides: Sequence[str]) -> None:
             raise UserError(f"{item}: not a key of describe; {nearest(key, ['model', *KEYS])}")
 
 
-def _request(described: Architecture, keys: Mapping[str, str | None]) -> Request:
+def _request(described: Architecture, keys: Mapping[str, str | None], *, assumed_model: bool) -> Request:
     given = keys["input"]
     height, width = (described.image_size, described.image_size) if given is None else _size(given)
     channels = _count("in_channels", keys["in_channels"] or "")
     assumed = 1000 if min(height, width) >= LARGE_IMAGE else 10
     num_classes = assumed if keys["num_classes"] is None else _count("num_classes", keys["num_classes"])
-    remarks = [] if given is not None else [f"input={height}x{width}"]
+    remarks = [f"model={described.name}"] if assumed_model else []
+    remarks += [] if given is not None else [f"input={height}x{width}"]
     remarks += [] if keys["num_classes"] is not None else [f"num_classes={num_classes}"]
     remark = f"assumed: {', '.join(remarks)}" if remarks else ""
     return Request((channels, height, width), num_classes, remark)

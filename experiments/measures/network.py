@@ -306,8 +306,10 @@ def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused
         except ValueError:
             return f"input {height}x{width} is too small for this network ({refused.text})"
         return f"input {height}x{width} is too small for this network: the smallest square image is {least}x{least}"
-    if refused.refusal is Refusal.TOO_LARGE:
-        return f"input {height}x{width} is too large for this network ({refused.text})"
+    no_memory = isinstance(refused.cause, MemoryError)
+    if no_memory or refused.refusal is Refusal.TOO_LARGE:
+        what = "the memory of this machine" if no_memory else "this network"
+        return f"input {height}x{width} is too large for {what} ({refused.text})"
     if refused.refusal is Refusal.CHANNELS:
         return f"the network does not take images of {channels} channels ({refused.text})"
     if refused.refusal is Refusal.VALUES:

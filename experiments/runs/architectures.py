@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 TORCHVISION = "torchvision:"
 TORCHVISION_INPUT = 224
-CLOSEST = 6  # of the many names, those that an error lists
+CLOSEST = 3  # of the many names, those that an error lists
+EXAMPLES = ("resnet50", "vgg16", "mobilenet_v3_small", "vit_b_16")
 DRAWS = frozenset({"normal_", "uniform_"})
 _NETWORK = "model.network"
 
@@ -212,8 +213,13 @@ def _torchvision_builder(name: str, key: str) -> Callable[..., Any]:
     known = models.list_models(models) + models.list_models(models.segmentation) + models.list_models(models.detection)
     word = name.removeprefix(TORCHVISION)
     if word not in known:
-        close = difflib.get_close_matches(word, known, n=CLOSEST, cutoff=0.0)
-        raise UserError(f"{key}={name}: no such network of images in torchvision; {nearest(word, close)} …")
+        close = difflib.get_close_matches(word, known, n=CLOSEST)
+        guess = (
+            f"did you mean {' or '.join(map(repr, close))}?"
+            if close
+            else f"it has {', '.join(EXAMPLES)} and {len(known) - len(EXAMPLES)} more"
+        )
+        raise UserError(f"{key}={name}: no such network of images in torchvision; {guess}")
     builder: Callable[..., Any] = models.get_model_builder(word)
     return builder
 

@@ -98,6 +98,10 @@ def _unreadable(override: str) -> str | None:
             return f"{override}: unknown flag; --help lists them, and settings are written key=value"
         if "=" not in override:
             return f"{override}: not of the form key=value"
+        group, _, option = override.lstrip("+~").partition("=")
+        # Hydra's grammar has letters of ASCII alone; to a reader these are no special characters.
+        if group in COMPONENTS and option.isidentifier():
+            return _unknown_option(f"{group}/{option}")
         return f"{override}: cannot be read; write key=value, and quote special characters as key=\"'a,b'\""
     return None
 

@@ -1,6 +1,8 @@
 """What is said of a network without training it, in sentences and in numbers."""
 
+import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from experiments.measures.network import NetworkMeasures
 from experiments.runs.architectures import Architecture
 
 SEED = 0  # of the weights, where numbers are needed
+# What a group of processes may take, where a container sets it: versions 2 and 1 of Linux's control groups.
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,29 @@ def timed(
     """Time forward passes of a network with fresh weights over `batch` images `(C, H, W)` on `device`."""
     network = described.initialised(num_classes, shape[0], SEED).to(device)
     return time_forward(network, shape, batch=batch, seconds=seconds)
+
+
+def check_memory(measures: NetworkMeasures, images: int) -> None:
+    """Refuse gradients of more images at once than this machine's memory holds, before anything is computed.
+
+    Raises:
+        ValueError: what the network keeps for its backward pass, and its weights, are more than that.
+    """
+    if measures.saved_bytes is None:
+        return
+    needed = measures.weight_bytes + images * measures.saved_bytes
+    if needed > (there := memory_of_machine()):
+        raise ValueError(
+            f"effective={images} takes about {table.memory(needed)} of memory, of which this machine has "
+            f"{table.memory(there)}: take a smaller input{' or fewer images' if images > 1 else ''}"
+        )
+
+
+def memory_of_machine() -> int:
+    """Return the bytes of memory that this process may take."""
+    limits = [Path(file).read_text(encoding="ascii").strip() for file in _LIMITS if Path(file).is_file()]
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
 def seen_at_initialisation(

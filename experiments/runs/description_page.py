@@ -14,6 +14,8 @@ from experiments.measures.effective_drawing import draw_effective_field
 from experiments.runs.description import Description
 from experiments.runs.pages import inline_svg, page_environment
 
+LARGEST_PHOTOGRAPH = 600  # pixels of a side
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -73,11 +75,16 @@ def fields(description: Description) -> Figure:
 
 
 def _photograph(height: int, width: int) -> Image:
-    """Return the middle of scikit-learn's photograph of a flower, `(H, W, 3)`, as large as the input."""
+    """Return the middle of scikit-learn's photograph of a flower, in the proportions of the input, of at most its size.
+
+    It is no larger than what a picture shows of it, `LARGEST_PHOTOGRAPH` pixels a side.
+    """
     whole = load_sample_image("flower.jpg")
     rows, columns = whole.shape[:2]
     scale = min(rows / height, columns / width)
     tall, wide = max(int(height * scale), 1), max(int(width * scale), 1)
     top, left = (rows - tall) // 2, (columns - wide) // 2
     part = whole[top : top + tall, left : left + wide]
-    return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    smaller = min(1.0, LARGEST_PHOTOGRAPH / max(height, width))
+    size = (max(round(width * smaller), 1), max(round(height * smaller), 1))
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

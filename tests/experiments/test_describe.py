@@ -39,6 +39,7 @@ def test_any_key_of_the_model_can_be_changed(capsys: pytest.CaptureFixture[str])
 
 def test_what_is_assumed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "assumed: input=32x32, num_classes=10" in printed(capsys, "model=plain20")
+    assert "assumed: model=resnet20, num_classes=10" in printed(capsys, "input=32")
     assert "assumed: num_classes=1000" in printed(capsys, "model=vgg11", "input=224")
     assert "assumed: input=224x224, num_classes=1000" in printed(capsys, "model=torchvision:alexnet")
 
@@ -114,6 +115,11 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_nearest_described(capsys: p
         (["model=torchvision:vgg16", "input=8"], "input 8x8 is too small for this network: .* 32x32"),
         (["model=torchvision:resnet51"], "model=torchvision:resnet51: no such network .* did you mean 'resnet50'?"),
         (["model=torchvision:raft_small"], "no such network of images"),
+        (["model=torchvision:nope"], "it has resnet50, vgg16, mobilenet_v3_small, vit_b_16 and "),
+        (["model=torchvision:resnet5"], "did you mean 'resnet50' or "),
+        (["model=résnet"], "model=résnet: no such option; did you mean 'resnet"),
+        (["model=résnet,vgg"], "quote special characters"),
+        (["model=resnet20", "input=40000", "effective=9"], "effective=9 takes about "),
         (["model=torchvision:resnet50", "in_channels=1"], "in_channels=1: torchvision's networks take 3"),
         (["model=torchvision:resnet50", "model.network.depth=5"], "torchvision's networks take no such key"),
         (["model=torchvision:fasterrcnn_resnet50_fpn"], "decides by the values of a tensor"),

@@ -375,3 +375,12 @@ def test_why_it_is_not_known_what_training_keeps_is_said() -> None:
     assert (measures.saved_bytes, measures.saved_reason) == (None, "is for evaluation alone")
     assert "what training keeps for the backward pass is not known: is for evaluation alone" in totals(measures, "it")
     assert measure(nn.ReLU(), (3, 8, 8)).saved_reason is None
+
+
+def test_an_input_that_cannot_be_followed_for_want_of_memory_is_not_the_networks_fault() -> None:
+    class Exhausting(nn.Module):
+        def forward(self, _: Tensor) -> Tensor:
+            raise MemoryError("unable to allocate 7 TiB")
+
+    with pytest.raises(ValueError, match="input 8x8 is too large for the memory of this machine"):
+        measure(Exhausting(), (3, 8, 8))

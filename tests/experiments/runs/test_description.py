@@ -2,14 +2,16 @@
 
 from html.parser import HTMLParser
 
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from experiments.measures.drawing import draw_budget
 from experiments.measures.network import measure
-from experiments.runs.description import Description
-from experiments.runs.description_page import page
+from experiments.runs import description
+from experiments.runs.description import Description, check_memory
+from experiments.runs.description_page import LARGEST_PHOTOGRAPH, fields, page
 from lightning_modules.networks.resnet import CifarResNet
 
 
@@ -80,3 +82,27 @@ def test_bars_are_those_of_the_layers_with_weights() -> None:
     assert heights(parameters) == [layer.parameters for layer in weighted]
     assert heights(macs) == [layer.macs for layer in weighted]
     assert len(weighted) == 8
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (100_000, 100_000), (100_000, 20)])
+def test_the_photograph_is_no_larger_than_a_picture_shows(height: int, width: int) -> None:
+    measures = measure(nn.Conv2d(3, 4, 3), (3, height, width))
+    (photograph,) = fields(Description("conv", measures)).axes[0].images
+    rows, columns = photograph.get_size()
+    assert (rows, columns) == (
+        (32, 48) if height == 32 else (LARGEST_PHOTOGRAPH, LARGEST_PHOTOGRAPH if width == height else 1)
+    )
+    assert list(photograph.get_extent()) == [0, width, height, 0]
+
+
+def test_gradients_of_more_than_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures = measure(nn.Conv2d(3, 4, 3, bias=False), (3, 1024, 1024))
+    each, weights = 4 * 3 * 1024**2, 4 * 4 * 3 * 9
+    monkeypatch.setattr(description, "memory_of_machine", lambda: 5 * each + weights)
+    check_memory(measures, 5)
+    with pytest.raises(ValueError, match=r"^effective=6 takes about 72 MiB of memory, .* 60 MiB: .* or fewer images$"):
+        check_memory(measures, 6)
+
+
+def test_the_memory_of_this_machine_is_known() -> None:
+    assert 1 << 28 < description.memory_of_machine() < 1 << 50
