@@ -106,3 +106,9 @@ def test_gradients_of_more_than_the_memory_are_refused(monkeypatch: pytest.Monke
 
 def test_the_memory_of_this_machine_is_known() -> None:
     assert 1 << 28 < description.memory_of_machine() < 1 << 50
+
+
+def test_long_names_break_after_points_and_the_table_may_be_wider_than_the_text() -> None:
+    text = page(Description("nested", measure(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3))), (3, 8, 8))), "-")
+    assert '<td class="name">0.<wbr>0</td>' in text
+    assert '<div class="scroll wide"><table>' in text
