@@ -40,10 +40,13 @@ def draw_effective_field(before: EffectiveField, after: EffectiveField | None = 
         half = field.side / 2
         square = ((y - half, y + half), (x - half, x + half))
         _outline(panel, square, "tab:orange", "-", f"square with {SHARE:.2%} of the energy")
-        if field.unit.window is not None:
+        if _is_beyond(field):
+            # Said in the legend, without a line: none is to be seen.
+            panel.plot([], [], linestyle="none", label="theoretical receptive field, beyond all borders")
+        elif field.unit.window is not None:
             (top, bottom), (left, right) = field.unit.window
             edges = ((top - 0.5, bottom + 0.5), (left - 0.5, right + 0.5))
-            _outline(panel, edges, "white", "--", f"theoretical receptive field{_beyond(field)}")
+            _outline(panel, edges, "white", "--", "theoretical receptive field")
         panel.plot(x, y, "+", color="black", markersize=9, markeredgewidth=1.5)
         panel.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (pixels)", ylabel="y (pixels)")
         panel.set_title("\n".join(line for line in (title, _size(field)) if line))
@@ -75,11 +78,12 @@ def _theoretical(field: EffectiveField) -> str:
     )
 
 
-def _beyond(field: EffectiveField) -> str:
-    """Say that the theoretical receptive field is not to be seen, where it is not."""
+def _is_beyond(field: EffectiveField) -> bool:
+    """Tell whether all edges of the theoretical receptive field lie outside the input, where they are known."""
     window, sizes = field.unit.window, field.energy.shape
-    hidden = window and all(first < 0 and last >= size for (first, last), size in zip(window, sizes, strict=True))
-    return ", beyond all borders" if hidden else ""
+    return window is not None and all(
+        first < 0 and last >= size for (first, last), size in zip(window, sizes, strict=True)
+    )
 
 
 def _outline(

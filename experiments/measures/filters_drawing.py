@@ -95,7 +95,7 @@ def draw_selectivity(selectivity: Sequence[LayerSelectivity], title: str = "") -
     upper.set_title(title or "Orientation selectivity of the kernels", loc="left", fontsize=10)
     _with_points(lower, layers, [layer.adjusted for layer in selectivity], OWN, "-", "")
     lower.axhline(0, color=CHANCE, linestyle="--", linewidth=1)
-    lower.set(ylabel="above chance\n(0: chance, 1: edges)")
+    lower.set(ylabel="above chance:\n(coherence − chance)\n/ (1 − chance)")
     if named:
         lower.set_xticks(layers, [layer.name or "(network)" for layer in selectivity], rotation=90, fontsize=8)
     else:

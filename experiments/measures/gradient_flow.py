@@ -63,6 +63,32 @@ class GradientFlowRecord:
         ratio: Norms = self.norms / weights
         return ratio
 
+    @property
+    def first_to_last(self) -> Norms:
+        """`(steps,)`, the norm in the layer next to the input per that in the layer next to the output.
+
+        Far below 1 the gradient vanishes on its way back, far above it explodes; nan where either has none, or no
+        finite one, or the last one is zero.
+        """
+        first, last = (np.where(np.isfinite(row), row, np.nan) for row in (self.norms[0], self.norms[-1]))
+        ratio: Norms = first / np.where(last > 0, last, np.nan)
+        return ratio
+
+    def totals(self) -> dict[str, float]:
+        """Return the measures that are one number each, of the first and the last step; those not known are left out.
+
+        `first_to_last` compares the layers at both ends (see there); the relative norms of the first layer say whether
+        it learns at all.
+        """
+        if not self.steps:
+            return {}
+        found = {
+            f"{when}_{name}": float(values[column])
+            for when, column in (("initial", 0), ("last", -1))
+            for name, values in (("first_to_last", self.first_to_last), ("first_layer_relative", self.relative[0]))
+        }
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON takes it, a row per layer: null for nan, the string "inf" for inf."""
         return {

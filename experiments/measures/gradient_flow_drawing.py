@@ -1,6 +1,6 @@
 """Gradient flow as pictures: a heat map of one training, layers by steps, and several networks layer by layer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ LINES = (
     ("#56B4E9", (0, (8, 2)), "P"),
 )
 NAMED_LAYERS = 45  # as many names fit beside the map; of more layers only every so many-th is named
+MARKED_STEPS = 8  # up to here every step has its tick
 MARKED_LAYERS = 40  # up to here the layers of a profile have points
 
 
@@ -72,7 +73,7 @@ def draw_gradient_flow(record: GradientFlowRecord, *, relative: bool = False, ti
     size = 8 if count <= NAMED_LAYERS // 2 else 7
     axes.set_yticks(named, [record.layers[index] or "(network)" for index in named], fontsize=size)
     axes.set(ylim=(count - 0.5, -0.5), xlabel="optimizer steps taken", ylabel="layers (input at the top)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True) if len(record.steps) > 1 else FixedLocator(record.steps))
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(record.steps)))
     axes.set_title(title or "Gradient flow", loc="left", fontsize=10)
     return figure
 
@@ -125,6 +126,15 @@ def _named(count: int) -> list[int]:
     """Return which of the layers are named: the first, the last, and as many between as there is room for."""
     step = -(-count // NAMED_LAYERS)
     return [*(index for index in range(0, count - 1, step) if count - 1 - index >= step), count - 1]
+
+
+def _ticks(steps: Sequence[int]) -> Sequence[float]:
+    """Return where steps are marked: the recorded ones, or of many round numbers from the first to the last."""
+    if len(steps) <= MARKED_STEPS:
+        return steps
+    # The first column begins before the first step.
+    round_numbers = MaxNLocator(integer=True).tick_values(steps[0], steps[-1])
+    return [float(step) for step in round_numbers if steps[0] <= step <= steps[-1]]
 
 
 def _edges(steps: tuple[int, ...]) -> Norms:

@@ -14,7 +14,6 @@ from experiments.measures.effective_drawing import draw_effective_field
 from experiments.measures.filters import LayerSelectivity, filter_selectivity, first_filters
 from experiments.measures.filters_drawing import draw_first_filters, draw_selectivity
 from experiments.measures.gradient_flow import GradientFlowRecord
-from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.runs.build import Assembly
 
 _log = logging.getLogger(__name__)
@@ -36,7 +35,10 @@ class Inspection:
     selectivity: list[LayerSelectivity]
 
     def scalars(self) -> dict[str, float]:
-        """Return the numbers that runs are compared by; what is not known is left out."""
+        """Return the numbers that runs are compared by; what is not known is left out.
+
+        The first layer's orientation selectivity is its coherence above chance: (coherence - chance) / (1 - chance).
+        """
         numbers: dict[str, float | None] = {} if self.effective is None else dict(self.effective.totals())
         if self.selectivity:
             numbers["first_layer_orientation_selectivity"] = self.selectivity[0].adjusted
@@ -75,13 +77,13 @@ def write_gradient_flow(run_dir: Path, record: GradientFlowRecord) -> None:
         (run_dir / GRADIENT_FLOW_FILE).write_text(json.dumps(record.as_dict()) + "\n", encoding="utf-8")
 
 
-def gradient_flow_picture(run_dir: Path) -> Figure | None:
-    """Draw the gradient flow that was written into the run's directory; None where there is none."""
+def read_gradient_flow(run_dir: Path) -> GradientFlowRecord | None:
+    """Read the gradient flow that was written into the run's directory; None where there is none."""
     try:
         content = json.loads((run_dir / GRADIENT_FLOW_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return draw_gradient_flow(GradientFlowRecord.from_dict(content))
+    return GradientFlowRecord.from_dict(content)
 
 
 def pictures(assembly: Assembly, before: Inspection, after: Inspection) -> dict[str, Figure]:

@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.measures.network import NetworkMeasures
 from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
@@ -162,9 +163,10 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
 
 def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
     """Record the gradient flow that the training has left, also of one that failed or was stopped."""
-    if (figure := inspection.gradient_flow_picture(run_dir)) is not None:
+    if (flow := inspection.read_gradient_flow(run_dir)) is not None:
+        tracker.metrics({f"gradient/{name}": value for name, value in flow.totals().items()}, step=0)
         tracker.artifact(run_dir / inspection.GRADIENT_FLOW_FILE)
-        _save(tracker, run_dir, "gradient_flow.png", figure)
+        _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(flow))
 
 
 def description(name: str, result: RunResult) -> str:

@@ -590,4 +590,7 @@ def test_the_drawing_of_one_field_whatever_is_known_of_it() -> None:
     beyond = draw_effective_field(effective_field(CifarResNet(num_classes=10), noise(1, 3, 32, 32), layer="layer3"))
     labels = [text.get_text() for text in beyond.legends[0].get_texts()]
     assert labels == ["square with 95.45% of the energy", "theoretical receptive field, beyond all borders"]
+    square, theoretical = beyond.legends[0].get_lines()
+    assert (square.get_linestyle(), theoretical.get_linestyle()) == ("-", "None")
+    assert len(outlines(beyond)) == 1
     assert "8x8 map of layer3" in beyond.get_suptitle()

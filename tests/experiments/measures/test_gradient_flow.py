@@ -285,6 +285,37 @@ def test_the_map_shows_every_layer_at_every_step_with_the_input_at_the_top() -> 
     assert [label.get_text() for label in axes.get_yticklabels()] == ["layer0", "layer1", "layer2"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "ticks"),
+    [
+        ((0, 5), [0, 5]),
+        ((3,), [3]),
+        ((0, 10, 20, 30), [0, 10, 20, 30]),
+        (tuple(range(0, 100, 5)), [*range(0, 100, 10)]),
+    ],
+)
+def test_ticks_are_steps_that_were_taken(steps: tuple[int, ...], ticks: list[int]) -> None:
+    norms = np.ones((2, len(steps)))
+    figure = draw_gradient_flow(GradientFlowRecord(("a", "b"), steps, norms, norms))
+    drawn(figure)
+    assert figure.axes[0].get_xticks().tolist() == ticks
+
+
+def test_few_numbers_say_how_the_gradient_flows() -> None:
+    norms = np.array([[1.0, 6.0], [5.0, math.inf], [4.0, 2.0]])
+    record = GradientFlowRecord(("a", "b", "c"), (0, 7), norms, np.full((3, 2), 4.0))
+    assert record.totals() == {
+        "initial_first_to_last": 0.25,
+        "last_first_to_last": 3.0,
+        "initial_first_layer_relative": 0.25,
+        "last_first_layer_relative": 1.5,
+    }
+    for value in (0.0, math.inf, math.nan):
+        norms[-1, -1] = value
+        assert "last_first_to_last" not in record.totals()
+    assert record_of(np.zeros((2, 0))).totals() == {}
+
+
 @pytest.mark.filterwarnings("error")
 def test_the_map_of_ratios_says_so_and_a_healthy_one_has_no_legend() -> None:
     record = record_of([[1.0, 3.0]])

@@ -69,6 +69,8 @@ def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: W
     steps = history(tmp_path, str(result(run_dir)["run_id"]), "train/step_loss")
     assert flow.steps == tuple(range(0, len(steps), 4))
     assert flow.layers == ("stem.0", "stages.0.0.0", "stages.1.0.0", "fc")
+    assert {f"gradient/{name}": value for name, value in flow.totals().items()}.items() <= metrics.items()
+    assert metrics["gradient/initial_first_to_last"] == flow.norms[0, 0] / flow.norms[-1, 0]
     for name in ("effective_field", "orientation_selectivity", "gradient_flow", "filters"):
         assert (run_dir / "pictures" / f"{name}.png").is_file()
 
