@@ -191,8 +191,8 @@ def test_labels_of_channels_take_no_memory_along_the_sides_of_the_image() -> Non
         both: Tensor = net.conv(torch.cat([torch.cat([x, pooled], 1)[:, :2], torch.cat([pooled, pooled], 1)], 1)[:, :2])
         return both
 
-    # 2^44 of them, written out.
-    measures = measure(Mapping(function), (2, 1 << 21, 1 << 21))
+    # 2^40 of them, written out.
+    measures = measure(Mapping(function), (2, 1 << 19, 1 << 19))
     assert (measures.receptive_field, measures.status) == ((3, 3), Status.EXACT)
 
 
