@@ -129,8 +129,12 @@ def _size(reach: Reach) -> int:
     if reach.widest is not None:
         return int(reach.widest.sizes.max())
     first, last = reach.seen
-    # Not of the centre unit, which may be a hole between those that a transposed convolution reaches.
-    return int(max((last - first + 1).max(), 0))
+    sizes = np.maximum(last - first + 1, 0)
+    if reach.status is Status.BOUND:
+        return int(sizes.max())
+    # That of the centre unit, or of the nearest one beside the holes that a transposed convolution leaves.
+    seeing = np.flatnonzero(sizes)
+    return int(sizes[seeing[np.abs(seeing - len(sizes) // 2).argmin()]]) if len(seeing) else 0
 
 
 def _stride(reach: Reach) -> Fraction | None:
