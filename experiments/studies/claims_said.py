@@ -49,7 +49,7 @@ class SaidVerdict:
         name: of the claim; empty for the only one of a study.
         outcome: `supported`, `refuted` or `undecided`.
         claim: what was claimed.
-        numbers: the effect with interval, n and p.
+        numbers: the effect with interval and n.
         reason: why the outcome is what it is.
     """
 
@@ -78,7 +78,7 @@ def said(claims: Mapping[str, Claim], verdicts: Mapping[str, Judged], metric: st
 def claim_said(claim: Claim, metric: str) -> str:
     """Say a claim: `two_conv3x3 - conv5x5 in top-1 error: less than 1 point worse`."""
     on = claim.on or metric
-    unit = "" if claim.is_ratio else _unit(on)
+    unit = "" if claim.is_ratio else _unit(on, claim.margin or 0.0)
     margin = "" if claim.margin is None else f"{claim.margin:g}{unit}"
     what = {
         "lower": "lower" + (f" by more than {margin}" if claim.margin else ""),
@@ -96,14 +96,14 @@ def _numbers(claim: Claim, verdict: Judged, metric: str) -> str:
     if effect is None:
         return "nothing to compare"
     unit = "" if claim.is_ratio else _unit(claim.on or metric)
-    number = (lambda value: f"{value:.3g}") if claim.is_ratio or claim.kind == "equal" else _signed
+    if claim.kind == "equal":
+        # Its reason says the number exactly; of a ratio a decimal is easier to read.
+        return f"{effect.mean:.3g}" if claim.is_ratio else ""
+    number = (lambda value: f"{value:.3g}") if claim.is_ratio else _signed
     told = [f"{number(effect.mean)}{unit}"]
     if effect.low is not None and effect.high is not None:
         told.append(f"95 % interval [{number(effect.low)}, {number(effect.high)}]")
-    if claim.kind != "equal":
-        told.append(f"n = {effect.n}")
-    if verdict.adjusted is not None:
-        told.append(f"p = {verdict.adjusted:.2g} (Holm)")
+    told.append(f"n = {effect.n}")
     if verdict.left_out:
         told.append(f"{wording.listed(verdict.left_out)} left out")
     return ", ".join(told)
@@ -117,9 +117,9 @@ def _named(metric: str) -> str:
     )
 
 
-def _unit(metric: str) -> str:
+def _unit(metric: str, value: float = 0.0) -> str:
     unit = wording.metric_unit(metric)
-    return " points" if unit == "%" else f" {unit}" if unit else ""
+    return (" point" if value == 1 else " points") if unit == "%" else f" {unit}" if unit else ""
 
 
 def _signed(value: float) -> str:

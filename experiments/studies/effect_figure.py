@@ -1,6 +1,6 @@
 """The effect plot: differences by seed, their mean with its interval, and the margins that claims draw around zero."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,25 @@ class Effect:
     high: float | None = None
 
 
-def contrast_effects(comparison: Comparison, claims: Sequence[Claim] = ()) -> list[Effect]:
-    """Return one row for each arm's contrast with the baseline, with the margin of the claim on just that contrast."""
+def claimed_effects(
+    comparison: Comparison, claims: Mapping[str, Claim], effects: Mapping[str, Estimate | None]
+) -> list[Effect]:
+    """Return one row for each claim on a difference in the study's metric, then one for each other arm's contrast.
+
+    Args:
+        comparison: what came out; each arm but the baseline has a contrast with it.
+        claims: by name.
+        effects: of the claims' contrasts, by the claims' names.
+    """
     rows = []
-    for contrast in comparison.contrasts:
-        text = f"{contrast.arm} - {contrast.baseline}"
-        own = [
-            claim
-            for claim in claims
-            if " ".join(claim.contrast.split()) == text and claim.on in (None, comparison.metric)
-        ]
-        low, high = _bounds(own[0]) if own else (None, None)
-        rows.append(Effect(text, contrast.effect, bool(own), low, high))
-    return rows
+    for name, claim in claims.items():
+        found = effects.get(name)
+        if found is not None and claim.on in (None, comparison.metric) and not claim.is_ratio:
+            low, high = _bounds(claim)
+            rows.append(Effect(" ".join(claim.contrast.split()), found, margin=True, low=low, high=high))
+    told = {row.contrast for row in rows}
+    others = [(f"{contrast.arm} - {contrast.baseline}", contrast.effect) for contrast in comparison.contrasts]
+    return [*rows, *(Effect(text, effect) for text, effect in others if text not in told)]
 
 
 def draw_effects(rows: Sequence[Effect], metric: str, axes: Axes) -> None:

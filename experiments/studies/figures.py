@@ -19,7 +19,7 @@ from experiments.studies.comparison import ArmSummary, Comparison
 from experiments.studies.curves import Curves
 from experiments.studies.effect_figure import (
     Effect,
-    contrast_effects,
+    claimed_effects,
     draw_effects,
     draw_mean,
     draw_spread,
@@ -68,7 +68,7 @@ def panels(comparison: Comparison, curves: Curves, effects: Sequence[Effect] = (
             partial(_on_axes, partial(_draw_seeds, comparison)),
         )
     ]
-    rows = [effect for effect in effects or contrast_effects(comparison) if effect.estimate is not None]
+    rows = [effect for effect in effects or claimed_effects(comparison, {}, {}) if effect.estimate is not None]
     if rows:
         margins = "; grey marks a claim's margin" if any(row.margin for row in rows) else ""
         drawn.append(

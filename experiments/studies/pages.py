@@ -36,7 +36,8 @@ def study_page(
         lines.append(f"**Unfinished:** {missing}.")
     for verdict in said(study.claims, verdicts, comparison.metric):
         name = f"{verdict.name}: " if verdict.name else ""
-        lines.append(f"**{verdict.outcome.capitalize()}** — {name}{verdict.claim}. {verdict.numbers}. {verdict.reason}")
+        found = "; ".join(filter(None, (verdict.numbers, verdict.reason)))
+        lines.append(f"**{verdict.outcome.capitalize()}** — {name}{verdict.claim}: {found}.")
     if not verdicts:
         lines += [
             f"**{wording.contrast_answer(contrast, comparison.metric)}** "

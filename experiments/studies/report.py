@@ -10,7 +10,7 @@ from experiments.runs.pages import inline_svg, page_environment
 from experiments.studies import membership, wording
 from experiments.studies.claims_said import Judged, said
 from experiments.studies.comparison import Replicate
-from experiments.studies.effect_figure import contrast_effects
+from experiments.studies.effect_figure import claimed_effects
 from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
 
@@ -51,8 +51,9 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     comparison = gathered.comparison
-    claims = list(gathered.written.study.claims.values())
-    drawn = panels(comparison, gathered.curves, contrast_effects(comparison, claims))
+    effects = {name: verdict.effect for name, verdict in verdicts.items()}
+    rows = claimed_effects(comparison, gathered.written.study.claims, effects)
+    drawn = panels(comparison, gathered.curves, rows)
     context = report_context(gathered, verdicts, address)
     files: dict[str, Path] = {}
     figure = folder / "comparison.png"
@@ -111,6 +112,7 @@ def render(template: str, context: Mapping[str, object]) -> str:
     environment.filters["tex"] = _tex
     environment.filters["anchor"] = lambda run: f"run-{run.arm}-{run.seed}"
     environment.filters["short"] = _short
+    environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(template).render(context)
 
 

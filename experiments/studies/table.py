@@ -65,4 +65,4 @@ def print_verdicts(console: Console, verdicts: Sequence[SaidVerdict]) -> None:
     for verdict in verdicts:
         head = f"{verdict.name}: " if verdict.name else ""
         console.print(Text(f"{verdict.outcome}: ", _STYLES[verdict.outcome]) + Text(f"{head}{verdict.claim}", "bold"))
-        console.print(Text(f"  {verdict.numbers}; {verdict.reason}"))
+        console.print(Text("; ".join(filter(None, (verdict.numbers, verdict.reason)))), style="dim")

@@ -157,11 +157,11 @@ def _exact(one: _Compared) -> Verdict:
     outcome: Outcome = "refuted" if wrong else "supported"
     said = claim.said()
     if not wrong:
-        reason = f"exactly {_listed(numbers.values())}, which is {said}"
+        reason = f"exactly {_listed(numbers.values())}, as claimed"
     elif len(wrong) == len(numbers):
-        reason = f"exactly {_listed(wrong.values())}, which is not {said}"
+        reason = f"exactly {_listed(wrong.values())}, not {said}"
     else:
-        reason = f"exactly {_listed(wrong.values())} at {_seeds(wrong)}, which is not {said}"
+        reason = f"exactly {_listed(wrong.values())} at {_seeds(wrong)}, not {said}"
     return Verdict(claim.name, outcome, one.effect, None, None, None, reason, one.left_out)
 
 

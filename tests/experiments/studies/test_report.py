@@ -17,7 +17,7 @@ from experiments.studies import report
 from experiments.studies.claim import Claim
 from experiments.studies.comparison import Comparison, Replicate, compare
 from experiments.studies.curves import Curves
-from experiments.studies.effect_figure import contrast_effects
+from experiments.studies.effect_figure import claimed_effects
 from experiments.studies.environments import Environment, Origin
 from experiments.studies.figures import comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
@@ -97,7 +97,7 @@ class Decided:
 
 
 CLAIM = Claim.model_validate({"contrast": "two_conv3x3 - conv5x5", "is": "not_worse", "margin": 1.0})
-REFUTED = Decided("same", "refuted", estimate([1.0, 1.2, 1.1]), 0.5, 0.75, "The whole interval is above 1.")
+REFUTED = Decided("same", "refuted", estimate([1.0, 1.2, 1.1]), 0.5, 0.75, "the whole interval is above 1")
 
 Write = Callable[..., report.Report]
 
@@ -241,7 +241,7 @@ def test_verdicts_stand_on_top_in_every_format(write: Write) -> None:
     for kind in ("html", "md", "tex"):
         text = written.files[kind].read_text(encoding="utf-8")
         assert "refuted" in text
-        assert "less than 1 points worse" in text
+        assert "less than 1 point worse" in text
         assert "n = 3" in text
     html = written.html.read_text(encoding="utf-8")
     assert html.index('class="answer refuted"') < html.index("<h2>Arms</h2>")
@@ -328,7 +328,8 @@ def test_learning_curves_are_means_with_their_interval() -> None:
 
 def test_the_effect_plot_shows_differences_and_the_margin_of_the_claim() -> None:
     compared = comparison(lost="it broke")
-    (effect,) = contrast_effects(compared, [CLAIM])
+    found = compared.contrasts[0].effect
+    (effect,) = claimed_effects(compared, {"same": CLAIM}, {"same": found})
     assert (effect.contrast, effect.margin, effect.low, effect.high) == ("two_conv3x3 - conv5x5", True, None, 1.0)
     (panel,) = [found for found in panels(compared, curves(compared), [effect]) if found.name == "effects"]
     assert "margin" in panel.caption
@@ -336,7 +337,20 @@ def test_the_effect_plot_shows_differences_and_the_margin_of_the_claim() -> None
     assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1.0, 1.0]
     (band,) = [found for found in axes.collections if type(found).__name__ == "FillBetweenPolyCollection"]
     assert band.get_paths()[0].get_extents().x1 == 1.0
-    assert contrast_effects(compared)[0].margin is False
+    assert claimed_effects(compared, {}, {})[0].margin is False
+
+
+def test_the_effect_plot_shows_claims_on_any_two_arms_before_the_other_contrasts() -> None:
+    compared = comparison()
+    between = Claim.model_validate({"contrast": "x - y", "is": "lower", "margin": 0.5})
+    other = Claim.model_validate({"contrast": "x - y", "on": "test/loss", "is": "lower"})
+    rows = claimed_effects(
+        compared, {"a": between, "b": other}, {"a": estimate([1.0, 2.0, 3.0]), "b": estimate([1.0, 2.0])}
+    )
+    assert [(row.contrast, row.margin, row.high) for row in rows] == [
+        ("x - y", True, -0.5),
+        ("two_conv3x3 - conv5x5", False, None),
+    ]
 
 
 def test_many_arms_learn_in_pictures_of_their_own() -> None:

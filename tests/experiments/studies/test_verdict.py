@@ -157,21 +157,21 @@ def test_equal_is_exact() -> None:
     weights = claim("equal", "new / base", target=Fraction(18, 25))
     verdict = of(weights, [18 * 4096.0] * 3, [25 * 4096.0] * 3)
     assert (verdict.outcome, verdict.p_value, verdict.adjusted, verdict.contrary) == ("supported", None, None, None)
-    assert verdict.reason == "exactly 18/25, which is 18/25"
+    assert verdict.reason == "exactly 18/25, as claimed"
     assert verdict.effect is not None
     assert (verdict.effect.mean, verdict.effect.low, verdict.effect.method) == (0.72, None, "exact")
     off = of(weights, [18 * 4096 + 1] * 3, [25 * 4096] * 3)
     assert off.outcome == "refuted"
-    assert off.reason == f"exactly {Fraction(18 * 4096 + 1, 25 * 4096)}, which is not 18/25"
+    assert off.reason == f"exactly {Fraction(18 * 4096 + 1, 25 * 4096)}, not 18/25"
     # As large as no binary number holds, and as decimals are written, not as they are stored.
     assert of(claim("equal", target=1), [2**60 + 1], [2**60]).outcome == "supported"
     assert of(claim("equal", target=0.3), [0.4], [0.1]).outcome == "supported"
-    assert of(claim("equal"), [7, 7, 7], [7, 7, 7]).reason == "exactly 0, which is 0"
+    assert of(claim("equal"), [7, 7, 7], [7, 7, 7]).reason == "exactly 0, as claimed"
 
 
 def test_one_value_that_is_not_so_refutes_an_exact_claim() -> None:
     verdict = of(claim("equal"), [7, 8, 7, 9], [7, 7, 7, 7])
-    assert (verdict.outcome, verdict.reason) == ("refuted", "exactly 1, 2 at seeds 1, 3, which is not 0")
+    assert (verdict.outcome, verdict.reason) == ("refuted", "exactly 1, 2 at seeds 1, 3, not 0")
 
 
 @pytest.mark.parametrize(
