@@ -19,6 +19,7 @@ from experiments.studies.board import board_of
 from experiments.studies.claims_said import said
 from experiments.studies.comparison import Outcome, Replicate
 from experiments.studies.confounds import Confound, planned_confounds, recorded_confounds
+from experiments.studies.effects_said import effects_said
 from experiments.studies.execution import execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.forecast import Forecast, forecast, minutes
@@ -30,7 +31,7 @@ from experiments.studies.record import open_study
 from experiments.studies.report import Report, write_report
 from experiments.studies.state import RunState, look, remember
 from experiments.studies.study import Study, override_key
-from experiments.studies.table import print_comparison, print_verdicts
+from experiments.studies.table import print_comparison, print_effects, print_verdicts
 from experiments.studies.verdict import Verdict
 from experiments.studies.writing_down import with_run_ids, write_down
 from experiments.tracking.credentials import masked
@@ -73,6 +74,7 @@ class Answer:
         """Print the table, the verdicts, and where the report lies."""
         study = self.gathered.written.study
         print_comparison(console, study.question, self.gathered.comparison, contrasts=not study.claims)
+        print_effects(console, effects_said(study, self.gathered.comparison))
         print_verdicts(console, said(study.claims, self.verdicts, study.metric))
         for confound in self.confounds:
             console.print(Text(f"confound: {confound.sentence()}", style="bold red"))

@@ -81,8 +81,9 @@ def _arms(study: Study, states: Sequence[ArmState], forecasts: Sequence[Forecast
             *(str(state.count(kind) or "-") for kind in shown),
             f"{one.seconds:.1f}" + ("" if one.source == "past runs" else " *"),
         )
-    if any(one.source == "probe" for one in forecasts):
-        table.caption = "* from a timed probe; the others from past runs"
+    sources = {one.source for one in forecasts}
+    if "probe" in sources:
+        table.caption = "* from a timed probe" + ("; the others from past runs" if len(sources) > 1 else "")
         table.caption_justify = "left"
     return table
 

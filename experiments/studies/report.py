@@ -11,6 +11,7 @@ from experiments.studies import membership, wording
 from experiments.studies.claims_said import Judged, said
 from experiments.studies.comparison import Replicate
 from experiments.studies.effect_figure import claimed_effects
+from experiments.studies.effects_said import effects_said
 from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
 
@@ -83,6 +84,7 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "written": written,
         "comparison": comparison,
         "verdicts": said(written.study.claims, verdicts, comparison.metric),
+        "effects": effects_said(written.study, comparison),
         "command": shlex.join(written.command),
         "environments": gathered.environments,
         "unfinished": unfinished(comparison.replicates),

@@ -10,6 +10,7 @@ from rich.text import Text
 from experiments.studies import wording
 from experiments.studies.claims_said import SaidVerdict
 from experiments.studies.comparison import Comparison
+from experiments.studies.effects_said import SaidEffect
 
 
 def print_comparison(console: Console, question: str, comparison: Comparison, *, contrasts: bool = True) -> None:
@@ -66,3 +67,14 @@ def print_verdicts(console: Console, verdicts: Sequence[SaidVerdict]) -> None:
         head = f"{verdict.name}: " if verdict.name else ""
         console.print(Text(f"{verdict.outcome}: ", _STYLES[verdict.outcome]) + Text(f"{head}{verdict.claim}", "bold"))
         console.print(Text("; ".join(filter(None, (verdict.numbers, verdict.reason)))), style="dim")
+
+
+def print_effects(console: Console, effects: Sequence[SaidEffect]) -> None:
+    """Print what each level of each factor does, and how two of them act together; nothing where there are none."""
+    if not effects:
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    for effect in effects:
+        table.add_row(Text(effect.name), Text(effect.numbers))
+    console.print(table)
+    console.print(Text(wording.EFFECTS, style="dim"))

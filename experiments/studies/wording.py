@@ -9,6 +9,10 @@ from experiments.studies.intervals import FEWEST, Estimate
 _NAMES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "loss"}
 _SPLITS = {"test": "", "val": "validation ", "train": "training "}
 UNKNOWN = "-"
+EFFECTS = (
+    "A main effect is the difference to the factor's first level, averaged over the other factors; an interaction is "
+    "how much two levels together exceed the sum of what each does alone. Paired by seed; intervals at 95 % each."
+)
 INTERVALS = (
     f"Mean with its 95 % interval over n runs: Student's t; from {FEWEST} runs on, at each end the wider of it and the "
     "BCa bootstrap."
