@@ -21,8 +21,8 @@ class CentreUnit:
         units: rows and columns of the map.
         index: row and column of the unit.
         centre: the middle (y, x) of its theoretical receptive field, in pixels, 0 the middle of the first one. Where
-            the status of that is whole image, of the shortest path's; where it is bound or unsupported, the point that
-            lies in the image as the unit in its map.
+            that is the whole image, of the shortest path's that moves with the unit; where there is none such, or the
+            status is bound or unsupported, the point that lies in the image as the unit in its map.
         window: the first and the last pixel per axis (y, x) of its theoretical receptive field, padding included; None
             where it depends on the input's size or is not known.
         dims: which dimensions of the map's tensor, of one image, hold the units.
@@ -69,10 +69,14 @@ def centre_unit(sight: Sight | None, shape: Sequence[int], image: tuple[int, int
 
 def _view(reach: Reach | None, unit: int, units: int, size: int) -> tuple[float, tuple[int, int] | None]:
     """Return the point of an axis that a unit looks at, and its window if there is one that holds at any input size."""
-    if reach is None or (reach.widest is None and reach.status is not Status.WHOLE_IMAGE):
+    window = None if reach is None else reach.widest
+    looks = window
+    if reach is not None and reach.status is Status.WHOLE_IMAGE:
+        looks = next((path for path in reach.shortest if path.shift), None)
+    if looks is None:
         return (unit + 0.5) * size / units - 0.5, None
-    first, last = (int(ends[0]) for ends in (reach.widest or reach.shortest[0]).at(np.array([unit])))
-    return (first + last) / 2, (first, last) if reach.widest else None
+    first, last = (int(ends[0]) for ends in looks.at(np.array([unit])))
+    return (first + last) / 2, (first, last) if window else None
 
 
 def _middle(dimension: Dimension) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

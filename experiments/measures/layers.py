@@ -19,7 +19,10 @@ class Field:
         size: pixels from the first to the last that can reach a unit, padding included; the largest where units differ.
         stride: how far the window moves from one unit to the next; a fraction after upsampling.
         padding: how far the window of unit 0 begins before the image (Araujo et al. 2019).
-        shortest_path: size along the path through the network that widens it least.
+        shortest_path: size along the path through the network that widens it least, padding included. Paths through an
+            operator that puts all positions together (the scale of squeeze and excitation, the keys of attention)
+            have none and are left out; None where all paths are such. What it has inside the image at this input size
+            is part of `size`; only where that is exact, all of it is, as `size` is cut at the image otherwise.
         aligned: whether the windows along all paths through the network have the same centres (Araujo et al. 2019);
             None where their centres depend on the size of the input.
         visible: the first and the last pixel of the image that the centre unit sees at this input size; None also
@@ -149,7 +152,9 @@ def _padding(reach: Reach) -> int | None:
     return -int(reach.widest.first[0])
 
 
-def _shortest(reach: Reach) -> int:
+def _shortest(reach: Reach) -> int | None:
+    if not reach.shortest:
+        return None
     sizes = np.concatenate([path.sizes for path in reach.shortest])
     return int(sizes[sizes > 0].min()) if (sizes > 0).any() else 0
 

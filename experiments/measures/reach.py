@@ -125,9 +125,11 @@ class Reach:
     `units` is their number along that axis, or None where no dimension of the tensor runs along it, so that all of
     them see the same. `widest` are the windows over all paths through the network, without borders; None where they
     depend on the size of the input (`status` says why). `shortest` are those of the path that widens them least, or of
-    several where it depends on the unit and on what follows which that is. `seen` are the true first and last pixel at
-    this input size, inside the image; without `seen_exactly`, units may see less than that. `aligned` tells whether the
-    windows of all paths have the same centres (Araujo et al. 2019, "Alignment issues").
+    several where it depends on the unit and on what follows which that is; paths through an operator that puts the
+    units of an axis together have no window of their own and are left out, so that there may be none. `seen` are the
+    true first and last pixel at this input size, inside the image; without `seen_exactly`, units may see less than
+    that. `aligned` tells whether the windows of all paths have the same centres (Araujo et al. 2019, "Alignment
+    issues").
     """
 
     units: int | None
@@ -154,8 +156,7 @@ class Reach:
         inside = np.where(reads == HOLE, 0, reads)
         seen = _cover(self.seen[0][inside], self.seen[1][inside], reads)
         widest = self.widest.through(sampling) if self.widest else None
-        everywhere = np.arange(self.units)
-        shortest = tuple(path.through(sampling) or path.constant(everywhere) for path in self.shortest)
+        shortest = tuple(further for path in self.shortest if (further := path.through(sampling)))
         status, reason = self.status, self.reason
         if self.widest is not None and widest is None:
             status, reason = Status.BOUND, f"{op}: resampled by a ratio too uneven to follow"
@@ -172,21 +173,27 @@ class Reach:
         return replace(self, units=None, widest=widest, shortest=shortest, seen=seen)
 
     def mixed(self, status: Status, reason: str) -> "Reach":
-        """Return what every unit sees once it has met all others along the axis; their number stays."""
+        """Return what every unit sees once it has met all others along the axis; their number stays.
+
+        The path on which each meets itself, as in a normalisation, widens it no further.
+        """
         if self.units is None:
             return self
         first, last = (self.seen[0].min(), self.seen[1].max())
         seen = (np.full(self.units, first), np.full(self.units, last))
-        shortest = tuple(path.constant(np.arange(self.units)) for path in self.shortest)
         if self.status is not Status.EXACT:
             status, reason = self.status, self.reason or reason
         elif not self.seen_exactly:
             status = Status.BOUND
-        return Reach(self.units, None, shortest, seen, status, reason, self.aligned, self.seen_exactly)
+        return Reach(self.units, None, self.shortest, seen, status, reason, self.aligned, self.seen_exactly)
 
     def collapsed(self, status: Status, reason: str) -> "Reach":
         """Return what something sees that has met all units along the axis, and runs along it no more."""
-        return self if self.units is None else self.mixed(status, reason).at(0)
+        return self if self.units is None else replace(self.mixed(status, reason).at(0), shortest=())
+
+    def shuffled(self, status: Status, reason: str) -> "Reach":
+        """Return what every unit sees that may be any of those along the axis; their number stays."""
+        return self if self.units is None else replace(self.mixed(status, reason), shortest=())
 
     def united(self, other: "Reach", op: str) -> "Reach":
         """Return what the units of `op` see that read one unit of this and one of the other tensor."""

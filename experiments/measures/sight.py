@@ -221,6 +221,10 @@ class Sight:
         """Return the sight of as many units, each of which has met all others along `axes`."""
         return self.along(axes, lambda reach: reach.mixed(status, reason))
 
+    def shuffled(self, axes: set[int], reason: str) -> "Sight":
+        """Return the sight of as many units, each of which may be any of those along `axes`."""
+        return self.along(axes, lambda reach: reach.shuffled(Status.WHOLE_IMAGE, reason))
+
 
 def regroup(sight: Sight, shape: Sequence[int], op: str) -> Sight:
     """Return the sight of the same units, in the same order, as a tensor of another shape (reshape, flatten).

@@ -83,10 +83,18 @@ def reduced(call: Call) -> Sight:
     return sight.with_dims(kept if keep else [item for dim, item in enumerate(kept) if dim not in dims])
 
 
-@rule("_softmax", "_log_softmax", "_safe_softmax", "sort")
+@rule("_softmax", "_log_softmax", "_safe_softmax")
 def mixed(call: Call) -> Sight:
     """(…) → (…): every unit meets all others along one dimension."""
     return _mixed(call, call.source, [call.dim(call.arg(1, "dim", -1))])
+
+
+@rule("sort")
+def sorted_along(call: Call) -> Sight:
+    """(…) → (…), and the places that they had: every unit may be any of those along one dimension."""
+    sight, dim = call.source, call.dim(call.arg(1, "dim", -1))
+    axes = axes_of([sight.dims[dim]])
+    return sight.merged([dim]).shuffled(axes, call.reason("over the whole map"))
 
 
 @rule("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
