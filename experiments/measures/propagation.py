@@ -11,6 +11,7 @@ import torch
 from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
+from experiments.measures.multiplications import factors_of
 from experiments.measures.reach import Reach, Status
 from experiments.measures.rules import mixing, shape, spatial
 from experiments.measures.rules.call import RULES, Call, kind_of, tensors_in
@@ -29,9 +30,6 @@ _SHAPE_ONLY = frozenset(
 _MOST_WORK = 10_000
 # What they put out are units of the same map.
 _PICKING = frozenset({"select", "unbind"})
-# Where the operands of matrix products stand among the arguments; a constant among them is a weight.
-_OPERANDS = {"convolution": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
-_OPERANDS |= dict.fromkeys(("mm", "bmm", "mv", "dot"), (0, 1))
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,8 @@ class Propagation:
         name = op.removesuffix("_") if op.endswith("_") and op != "copy_" else op
         if not inputs or not (outputs or written) or name in _SHAPE_ONLY:
             return
-        depth = max(known.depth for known in inputs.values()) + _adds_a_layer(name, args, inputs)
+        weighted = any(id(factor) not in inputs for factor in factors_of(func, args))
+        depth = max(known.depth for known in inputs.values()) + weighted
         lost = next((known.lost for known in inputs.values() if known.lost), None)
         title = f"{where or 'network'}: {kind_of(name) if func.namespace == 'aten' else f'{func.namespace}::{name}'}"
         last_map = max((known.last_map for known in inputs.values() if known.last_map), key=_depth, default=None)
@@ -214,7 +213,10 @@ class Propagation:
             return None
         elif earlier and earlier.sight and all(source.reaches[axis] is earlier.sight.reaches[axis] for axis in before):
             return earlier  # of which the other axis was pooled before
-        bounded = any(reach.status is Status.BOUND for reach in sight.reaches)
+        bounded = any(
+            after.status is Status.BOUND and before.status is not Status.BOUND
+            for before, after in zip(source.reaches, sight.reaches, strict=True)
+        )
         origin = next((self._origins.get(key) for key, known in call.sights.items() if known is source), None)
         rearranged = call.op in RULES and RULES[call.op].__module__ == shape.__name__
         return Known(sight if bounded else source, None, depth, source=None if rearranged else (source, origin))
@@ -297,8 +299,3 @@ def _apply(namespace: str, call: Call, outputs: Sequence[Tensor]) -> list[Sight 
     if checked[0] is None:
         raise LostError
     return checked
-
-
-def _adds_a_layer(op: str, args: Sequence[Any], inputs: Mapping[int, Known]) -> int:
-    operands = _OPERANDS.get(op)
-    return int(operands is not None and any(id(args[position]) not in inputs for position in operands))

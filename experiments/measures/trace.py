@@ -66,7 +66,9 @@ class _Frame:
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A forward pass over images `(N, C, H, W)` on the meta device, with all its steps; MACs are those of one image.
+    """A forward pass over images `(N, C, H, W)` on the meta device, with all its steps.
+
+    MACs are those of one image, and of what is computed from weights alone, once for all images.
 
     `at` is what runs now: the module, and the operator that it has called with its arguments, if any. `output` is what
     is known of the network's output, of several tensors of `main_output`.
@@ -171,7 +173,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         product = macs_of(func, run_args, run_kwargs, out)
         macs = activations = 0
         if product is not None:
-            images = self._image.shape[0]
+            # What is computed from weights alone is computed once for all images.
+            of_images = any(self._propagation.known(tensor) for tensor in tensors)
+            images = self._image.shape[0] if of_images else 1
             macs = product // images
             activations = out.numel() // images if isinstance(out, Tensor) else 0
             self.macs += macs
