@@ -119,10 +119,10 @@ class EffectiveField:
         return self.side / max(sizes) if sizes else None
 
     @property
-    def clipped(self) -> bool:
-        """Whether a part of the theoretical receptive field may lie outside the input."""
+    def clipped(self) -> bool | None:
+        """Whether a part of the theoretical receptive field lies outside the input; None where it has no window."""
         if self.unit.window is None:
-            return True
+            return None
         return any(
             first < 0 or last >= size for (first, last), size in zip(self.unit.window, self.energy.shape, strict=True)
         )

@@ -1,11 +1,12 @@
 """What one forward pass takes on this machine: seconds and peak memory, measured, not derived."""
 
-import logging
+import gc
 import platform
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from experiments.measures.weightless import mode_set
 
 CPUINFO = Path("/proc/cpuinfo")
+# Of fewer passes the quartiles are not told from the fastest and the slowest one.
+FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,9 @@ class Latency:
         threads: that torch may use on the CPU.
         dtype: of the weights and the images.
         median: seconds of a pass.
-        quartiles: seconds below which a quarter and three quarters of the timed blocks lie.
-        passes: how many were timed, after a warm-up.
+        quartiles: seconds that a quarter and three quarters of the passes took at most; None where fewer than five
+            were timed.
+        passes: how many were timed one by one, after a warm-up.
         peak_bytes: memory of the largest set of tensors alive at once, the network and the images aside; on a GPU
             with the workspace of its kernels, on a CPU without.
     """
@@ -39,7 +43,7 @@ class Latency:
     threads: int
     dtype: str
     median: float
-    quartiles: tuple[float, float]
+    quartiles: tuple[float, float] | None
     passes: int
     peak_bytes: int
 
@@ -49,14 +53,13 @@ def time_forward(
 ) -> Latency:
     """Time forward passes of `network` over `batch` images `(C, H, W)` of random numbers, where its weights are.
 
-    The clock is `torch.utils.benchmark`'s, which waits for the device. The network and the random state are left as
-    they are.
+    Each pass is timed by itself, until the device has ended it. The network and the random state are left as they are.
 
     Args:
         network: with weights, on any device but meta.
         input_shape: `(C, H, W)` of an image, in pixels.
         batch: images a pass, N.
-        seconds: for how long to repeat, at least; one pass is made whatever it takes.
+        seconds: for how long to repeat; at least one pass is timed, whatever it takes.
 
     Raises:
         ValueError: `batch` below 1, or weights without numbers.
@@ -68,27 +71,44 @@ def time_forward(
         raise ValueError("a network without numbers (on the meta device) cannot be timed")
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, *input_shape, generator=generator).to(weight.device, weight.dtype)
-    # It looks for a compiler when it is imported, and says that it found none.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer  # noqa: PLC0415
-
-    threads = torch.get_num_threads()
     with mode_set(network, training=False), torch.random.fork_rng(devices=[]), torch.no_grad():
         network(images)  # memory is reserved and kernels are chosen in the first pass
         peak = _peak_bytes(network, images)
-        timer = Timer("network(images)", globals={"network": network, "images": images}, num_threads=threads)
-        measured = timer.blocked_autorange(min_run_time=seconds)
-    first, median, third = (float(value) for value in np.quantile(measured.times, (0.25, 0.5, 0.75)))
+        _wait_for(images.device)
+        times = _timed_passes(network, images, seconds)
+    first, median, third = (float(value) for value in np.quantile(times, (0.25, 0.5, 0.75)))
     return Latency(
         input_shape=(batch, *input_shape),
         device=_device_name(weight.device),
-        threads=threads,
+        threads=torch.get_num_threads(),
         dtype=str(weight.dtype).removeprefix("torch."),
         median=median,
-        quartiles=(first, third),
-        passes=len(measured.times) * measured.number_per_run,
+        quartiles=(first, third) if len(times) >= FEWEST else None,
+        passes=len(times),
         peak_bytes=peak,
     )
+
+
+def _timed_passes(network: nn.Module, images: Tensor, seconds: float) -> list[float]:
+    """Return what each of as many passes took as fill `seconds`, one at least; memory is not tidied up meanwhile."""
+    collecting = gc.isenabled()
+    gc.disable()
+    times: list[float] = []
+    try:
+        while not times or sum(times) < seconds:
+            began = perf_counter()
+            network(images)
+            _wait_for(images.device)
+            times.append(perf_counter() - began)
+    finally:
+        if collecting:
+            gc.enable()
+    return times
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -128,7 +148,7 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _peak_bytes(network: nn.Module, images: Tensor) -> int:
     if images.device.type == "cuda":
-        torch.cuda.synchronize(images.device)
+        _wait_for(images.device)
         torch.cuda.reset_peak_memory_stats(images.device)
         before = torch.cuda.memory_allocated(images.device)
         network(images)

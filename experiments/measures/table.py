@@ -88,12 +88,22 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
 
 def latency_line(latency: Latency) -> str:
     """Say what a forward pass took, and on what."""
-    first, median, third = (1000 * seconds for seconds in (latency.quartiles[0], latency.median, latency.quartiles[1]))
+    spread = "too few for quartiles"
+    if latency.quartiles is not None:
+        first, third = map(_milliseconds, latency.quartiles)
+        spread = f"quartiles {first} and {third} ms"
+    threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
+    passes = "1 pass" if latency.passes == 1 else f"{latency.passes} passes"
     return (
-        f"forward pass of {shape_of(latency.input_shape)} on {latency.device}, {latency.threads} threads, "
-        f"{latency.dtype}: median {median:.3g} ms (quartiles {first:.3g} and {third:.3g} ms, {latency.passes} passes), "
+        f"forward pass of {shape_of(latency.input_shape)} on {latency.device}, {threads}, {latency.dtype}: "
+        f"median {_milliseconds(latency.median)} ms of {passes} ({spread}), "
         f"at most {memory(latency.peak_bytes)} of tensors at once"
     )
+
+
+def _milliseconds(seconds: float) -> str:
+    count = 1000 * seconds
+    return f"{count:.3g}" if count < 1000 else f"{count:,.0f}"  # noqa: PLR2004 - of three digits
 
 
 def effective_line(effective: EffectiveField) -> str:

@@ -18,6 +18,7 @@ from experiments.measures.effective import effective_field
 from experiments.measures.effective_drawing import draw_effective_field
 from experiments.measures.network import measure
 from experiments.measures.reach import Status
+from experiments.measures.table import effective_line
 from lightning_modules.networks.resnet import CifarResNet
 
 # Of n layers of 3x3, computed by convolving kernels with each other. Uniform weights: `luo_size`, exactly. Random ones,
@@ -271,6 +272,11 @@ def test_what_the_border_cuts_off_is_said() -> None:
     assert field.theoretical.size == (81, 81)
     assert field.unit.window == ((-24, 56), (-24, 56))
     assert field.ratio == pytest.approx(field.side / 81)
+    assert field.luo_size != pytest.approx(field.side, rel=0.05)
+    assert effective_line(field) == (
+        f"effective receptive field of the last map: 95.45% of the gradient's energy in a square of {field.side:.1f} "
+        f"pixels, {field.side / 81:.0%} of 81; a part of the theoretical one lies outside the image"
+    )
     wide = effective_field(CifarResNet(num_classes=10), noise(1, 3, 96, 96))
     assert not wide.clipped
     assert wide.side > field.side
@@ -420,10 +426,11 @@ def test_where_a_unit_sees_the_whole_image_the_ratio_is_to_that() -> None:
     field = effective_field(Gated(), noise(2, 3, 16, 16))
     assert field.theoretical.status is Status.WHOLE_IMAGE
     assert field.unit.window is None
-    assert field.clipped
+    assert field.clipped is None
     # The centre is that of the path that reaches least far: unit 4 of a stride of 2.
     assert field.unit.centre == (8.0, 8.0)
     assert field.ratio == pytest.approx(field.side / 16)
+    assert effective_line(field).endswith(f"{field.side / 16:.0%} of whole image (16)")
 
 
 def test_where_an_operator_is_not_understood_there_is_no_ratio() -> None:
@@ -434,7 +441,7 @@ def test_where_an_operator_is_not_understood_there_is_no_ratio() -> None:
 
     field = effective_field(nn.Sequential(nn.MaxPool2d(2), Spectral()), noise(1, 3, 10, 10))
     assert field.theoretical.status is Status.UNSUPPORTED
-    assert (field.ratio, field.unit.window, field.clipped) == (None, None, True)
+    assert (field.ratio, field.unit.window, field.clipped) == (None, None, None)
     assert field.unit.centre == (4.5, 4.5)
     assert field.totals()["effective_receptive_field_ratio"] is None
 

@@ -1,10 +1,15 @@
 """Measured time and memory: what is stated beside the numbers, and the memory that can be worked out by hand."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from experiments.measures.latency import time_forward
+from experiments.measures import latency as measured
+from experiments.measures.latency import Latency, time_forward
+from experiments.measures.table import latency_line
 
 FLOAT = 4  # bytes
 
@@ -15,8 +20,55 @@ def test_time_is_stated_with_device_threads_type_and_spread() -> None:
     assert latency.device
     assert latency.threads == torch.get_num_threads()
     assert latency.dtype == "float32"
-    assert 0 < latency.quartiles[0] <= latency.median <= latency.quartiles[1]
-    assert latency.passes >= 1
+    assert latency.median > 0
+
+
+def test_passes_are_timed_one_by_one_for_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    class Counting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal calls
+            calls += 1
+            return x
+
+    def clock(durations: list[float]) -> Iterator[float]:
+        now = 0.0
+        for duration in durations:
+            yield now
+            now += duration
+            yield now
+
+    def timed(durations: list[float], seconds: float) -> Latency:
+        nonlocal calls
+        readings = clock(durations)
+        monkeypatch.setattr(measured, "perf_counter", lambda: next(readings))
+        calls = 0
+        latency = time_forward(Counting(), (3, 4, 4), seconds=seconds)
+        # One to warm up and one to weigh the tensors.
+        assert calls == latency.passes + 2
+        return latency
+
+    durations = [9.0, 1.0, 2.0, 100.0, 3.0, 1.0, 4.0]
+    latency = timed(durations, 110)
+    assert (latency.passes, latency.median, latency.quartiles) == (4, 5.5, None)
+    latency = timed(durations, 113)
+    assert (latency.passes, latency.median, latency.quartiles) == (5, 3.0, (2.0, 9.0))
+    assert timed(durations, 0.5).passes == 1
+    assert gc.isenabled()
+
+
+def test_the_sentence_states_the_median_the_quartiles_and_of_what() -> None:
+    latency = Latency((2, 3, 32, 32), "Some CPU", 4, "float32", 0.005, (0.004, 0.0075), 90, 3 << 20)
+    assert latency_line(latency) == (
+        "forward pass of 2x3x32x32 on Some CPU, 4 threads, float32: median 5 ms of 90 passes "
+        "(quartiles 4 and 7.5 ms), at most 3 MiB of tensors at once"
+    )
+    slow = Latency((2, 3, 32, 32), "Some CPU", 1, "float32", 5.0, None, 1, 3 << 20)
+    assert latency_line(slow) == (
+        "forward pass of 2x3x32x32 on Some CPU, 1 thread, float32: median 5,000 ms of 1 pass "
+        "(too few for quartiles), at most 3 MiB of tensors at once"
+    )
 
 
 class Skip(nn.Module):

@@ -68,8 +68,8 @@ def test_macs(name: str) -> None:
     assert sum(layer.macs for layer in measures.layers) <= macs
 
 
-# Products one after the other, of which one factor at least is a weight; a recurrent network has one for each of the eight
-# positions, which waits for the one before.
+# Products one after the other, of which one factor at least is a weight; a recurrent network has one for each of the
+# eight positions, which waits for the one before.
 DEPTHS = dict.fromkeys(MACS, 1) | {"attention alone": 0, "attention": 2, "recurrent": 8}
 
 
