@@ -22,6 +22,8 @@ from experiments.measures.weightless import image_of, usual_modes
 
 LARGEST_SEARCHED = 1024
 LARGEST_SIZE = 10**6  # of the image's sides and channels: one number is held for each
+# Of sides that are refused for other reasons than their size: networks take multiples of a power of two.
+MOST_REFUSED = 64
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,8 @@ def smallest_input(network: nn.Module, channels: int) -> int:
     """Return the side of the smallest square image that `network` takes, in pixels.
 
     Raises:
-        ValueError: it takes no square image of that many channels up to 1024 pixels a side.
+        ValueError: it takes no square image of that many channels up to 1024 pixels a side; or none of the first 64
+            that are large enough.
     """
 
     def outcome(side: int) -> Refusal | None:
@@ -234,13 +237,14 @@ def smallest_input(network: nn.Module, channels: int) -> int:
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if outcome(middle) is Refusal.TOO_SMALL else (low, middle)
-    for candidate in range(low, LARGEST_SEARCHED + 1):
+    largest = min(low + MOST_REFUSED - 1, LARGEST_SEARCHED)
+    for candidate in range(low, largest + 1):
         refusal = outcome(candidate)
         if refusal is None:
             return candidate
         if refusal is Refusal.TOO_LARGE:
             break
-    raise ValueError(f"the network takes no square image of {channels} channels up to {LARGEST_SEARCHED} pixels a side")
+    raise ValueError(f"the network takes no square image of {channels} channels up to {largest} pixels a side")
 
 
 def _checked(input_shape: Iterable[SupportsIndex]) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ from experiments.measures.outputs import Output, main_output, tensors_of
 from experiments.measures.propagation import Known, Origin, Propagation, memory_of
 from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import Sight, axes_of
-from experiments.measures.weightless import SHAPES, mode_set, shadows
+from experiments.measures.weightless import SHAPES, meta_arguments, mode_set, shadows
 
 # Operators whose result, or its shape, depends on the numbers in tensors.
 _READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
@@ -163,8 +163,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors = tensors_in((*args, *kwargs.values()))
         run_args, run_kwargs = args, kwargs
         if any(tensor.device.type == "meta" for tensor in tensors):
-            run_args = [_on_meta(argument) for argument in args]
-            run_kwargs = {name: _on_meta(argument) for name, argument in kwargs.items()}
+            run_args = meta_arguments(args)
+            run_kwargs = dict(zip(kwargs, meta_arguments([*kwargs.values()]), strict=True))
         elif _READS & set(func.tags) and any(self._propagation.known(tensor) for tensor in tensors):
             # It would read numbers that are not those of any image.
             raise NotImplementedError(f"{op} cannot be run with Meta tensors")
@@ -243,12 +243,3 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     )
                 )
                 return
-
-
-def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operator
-    """Return an argument with its tensors, if they hold numbers, replaced by their shapes."""
-    if isinstance(argument, Tensor):
-        return argument if argument.device.type == "meta" else torch.empty_like(argument, device="meta")
-    if isinstance(argument, list | tuple):
-        return type(argument)(_on_meta(item) for item in argument) if tensors_of(argument) else argument
-    return argument

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from experiments.measures.rules.call import tensors_in
+
 
 @contextlib.contextmanager
 def mode_set(network: nn.Module, *, training: bool) -> Iterator[None]:
@@ -42,14 +44,14 @@ def usual_modes() -> Iterator[None]:
     In the one it spells upsampling out in operators whose windows have no rule, in the other a trace meets operators
     whole, and without rules.
     """
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(mode=False)
-    try:
-        with torch.inference_mode(mode=False):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    with contextlib.ExitStack() as stack:
+        # To switch it, even off, torch imports its compiler.
+        if torch.are_deterministic_algorithms_enabled():
+            warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+            stack.callback(torch.use_deterministic_algorithms, mode=True, warn_only=warn_only)
+            torch.use_deterministic_algorithms(mode=False)
+        stack.enter_context(torch.inference_mode(mode=False))
+        yield
 
 
 def shadows(network: nn.Module) -> dict[str, Tensor]:
@@ -79,17 +81,59 @@ def _linear_shape(_: Tensor, left: Tensor, right: Tensor, **__: Any) -> Tensor: 
     return torch.mm(left, right)
 
 
+def _concatenated_shape(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Return `tensors` one after the other along a dimension; torch says it of those that do not fit."""
+    first = tensors[0]
+    dim = dim % max(first.ndim, 1)
+    others = {(*tensor.shape[:dim], 0, *tensor.shape[dim + 1 :], tensor.dtype) for tensor in tensors}
+    if first.ndim == 0 or len(others) > 1:
+        return torch.cat(list(tensors), dim)
+    return first.new_empty((*first.shape[:dim], sum(tensor.shape[dim] for tensor in tensors), *first.shape[dim + 1 :]))
+
+
+def _dropout_shapes(units: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+    """Return outputs as dropout does: what is left, and the mask."""
+    return torch.empty_like(units), torch.empty_like(units, dtype=torch.bool)
+
+
+def _scaled_shape(units: Tensor, scale: Tensor | float) -> Tensor:
+    """Return units times a scale that is broadcast to them; other products are left to torch."""
+    if not isinstance(scale, Tensor):
+        return torch.mul(units, scale)
+    padded = (1,) * (units.ndim - scale.ndim) + scale.shape
+    fits = all(size in (1, whole) for size, whole in zip(padded, units.shape, strict=False))
+    if units.ndim < scale.ndim or not fits or units.dtype != scale.dtype:
+        return torch.mul(units, scale)
+    return torch.empty_like(units)
+
+
 # Operators whose shapes torch works out only after importing its compiler, which takes a second. The usual classifiers
 # use no others.
 SHAPES: Mapping[str, Callable[..., Any]] = {
     "native_batch_norm": _batch_norm_shapes,
     "mean": torch.sum,
     "addmm": _linear_shape,
+    "cat": _concatenated_shape,
+    "native_dropout": _dropout_shapes,
+    "mul": _scaled_shape,
 }
 
 
+def meta_arguments(arguments: Sequence[Any]) -> list[Any]:
+    """Return an operator's arguments with those tensors that hold numbers replaced by their shapes."""
+    return [_on_meta(argument) for argument in arguments]
+
+
+def _on_meta(argument: Any) -> Any:  # noqa: ANN401 - any argument of any operator
+    if isinstance(argument, Tensor):
+        return argument if argument.device.type == "meta" else torch.empty_like(argument, device="meta")
+    if isinstance(argument, list | tuple) and any(isinstance(item, Tensor) for item in argument):
+        return type(argument)(meta_arguments(argument))
+    return argument
+
+
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Takes the shapes of `SHAPES` where torch would import its compiler."""
+    """Takes the shapes of `SHAPES` where torch would import its compiler, and those of constants that hold numbers."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -104,4 +148,12 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the operator returns
         """Run one operator."""
-        return SHAPES.get(func.overloadpacket.__name__, func)(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if any(tensor.is_meta for tensor in tensors_in((*args, *kwargs.values()))):
+            args, kwargs = meta_arguments(args), dict(zip(kwargs, meta_arguments([*kwargs.values()]), strict=True))
+        out = SHAPES.get(func.overloadpacket.__name__, func)(*args, **kwargs)
+        self.met(func, args, kwargs, out)
+        return out
+
+    def met(self, func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any], out: object) -> None:
+        """Note an operator that has run."""

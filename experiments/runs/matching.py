@@ -257,14 +257,14 @@ def _class_of(arm: ConfiguredArchitecture) -> str:
 def _cost(
     network: Architecture, input_shape: tuple[int, int, int], num_classes: int, quantity: Quantity, key: str
 ) -> int:
-    """Return what `measure` would count, without its forward pass where none is needed."""
+    """Return what `measure` would count, and no more of it."""
     built = network.build(num_classes, input_shape[0])
     if quantity == "parameters":
         return sum(parameter.numel() for parameter in built.parameters())
 
-    from experiments.measures.network import measure  # noqa: PLC0415 - start-up time
+    from experiments.measures.macs import count_macs  # noqa: PLC0415 - start-up time
 
     try:
-        return measure(built, input_shape).macs
+        return count_macs(built, input_shape)
     except ValueError as error:
         raise UserError(f"{key}={network.name}: {error}") from error

@@ -1,6 +1,8 @@
 """What `measure` says of a network as a whole, and that it leaves the network alone."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -221,8 +223,33 @@ def test_smallest_input_of_networks_that_take_only_some_sizes() -> None:
     with pytest.raises(ValueError, match="takes no image of 2 channels"):
         smallest_input(lenet(), 2)
     wrong = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Flatten(), nn.Linear(7, 2))
-    with pytest.raises(ValueError, match="takes no square image of 1 channels"):
+    with pytest.raises(ValueError, match="takes no square image of 1 channels up to 65 pixels a side"):
         smallest_input(wrong, 1)
+
+
+def test_few_passes_are_spent_on_the_text_of_an_error() -> None:
+    passes = 0
+
+    class Particular(nn.Module):
+        """Takes images of one size, and says no to larger ones in words of its own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 9)
+
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal passes
+            passes += 1
+            x = self.conv(x)
+            if x.shape[-1] != 1000:
+                raise RuntimeError("only images of 1008 pixels")
+            return x
+
+    with pytest.raises(ValueError, match="input 8x8 is too small for this network") as caught:
+        measure(Particular(), (1, 8, 8))
+    assert "smallest" not in str(caught.value)
+    assert passes < 80
+    assert measure(Particular(), (1, 1008, 1008)).receptive_field == (9, 9)
 
 
 def test_a_network_that_decides_by_values_is_refused() -> None:
@@ -283,13 +310,29 @@ def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None
         draw_receptive_fields(measure(nn.Sequential(nn.AdaptiveAvgPool2d(1)), (1, 8, 8)))
 
 
+def test_torch_imports_no_compiler_for_the_usual_classifiers() -> None:
+    code = """
+import sys
+from experiments.measures.network import measure
+from lightning_modules.networks.googlenet import GoogLeNet
+from lightning_modules.networks.resnet import CifarResNet
+for network in (CifarResNet(num_classes=10), GoogLeNet(num_classes=10, small_images=True)):
+    measure(network, (3, 32, 32), training=True)
+    measure(network, (3, 32, 32))
+print(sorted({"torch._dynamo", "torch._inductor"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_deterministic_mode_changes_nothing() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear"))
     expected = measure(network, (1, 8, 8))
-    torch.use_deterministic_algorithms(mode=True)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
         assert measure(network, (1, 8, 8)) == expected
         assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(mode=False)
 
