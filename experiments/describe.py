@@ -23,6 +23,7 @@ keys:
   batch=1              images a pass, for latency
   device=cpu           or cuda, for latency
   effective=N          also measure the effective receptive field at initialisation, over N images of noise
+  gradients=N          also measure the norm of the gradient in each layer at initialisation, over N images of noise
   json=FILE            also write all numbers there
   html=FILE            also write a page with all numbers and pictures
   picture=FILE         also draw how the receptive field grows (.png, .svg or .pdf)
@@ -53,7 +54,7 @@ from experiments.runs.matching import (
 )
 
 if TYPE_CHECKING:
-    from experiments.runs.description import Description
+    from experiments.runs.description import Description, ParametersAlone
 
 KEYS = {
     "input": None,
@@ -68,6 +69,7 @@ KEYS = {
     "batch": "1",
     "device": "cpu",
     "effective": None,
+    "gradients": None,
     "json": None,
     "html": None,
     "picture": None,
@@ -75,6 +77,8 @@ KEYS = {
 # Images from here on are taken for photographs such as ImageNet's, smaller ones for CIFAR's.
 LARGE_IMAGE = 112
 SUFFIXES = {"json": (".json",), "html": (".html",), "picture": (".png", ".svg", ".pdf")}
+# What a network that does not run without numbers cannot be asked for.
+NEED_MEASURES = ("effective", "gradients", "latency", "html", "picture")
 MODES = ("evaluation", "training")
 DEVICES = ("cpu", "cuda")
 LONGEST = 3600  # seconds of timing
@@ -117,33 +121,51 @@ def main(argv: Sequence[str]) -> int:
     remarks += [request.remark] if request.remark else []
     description = _described(described, request, keys, remarks)
     from experiments.measures.table import print_measures  # noqa: PLC0415 - start-up time
+    from experiments.runs.description import ParametersAlone  # noqa: PLC0415
 
-    print_measures(description.measures, description.title, description.sentences)
+    if isinstance(description, ParametersAlone):
+        print(*description.sentences, sep="\n")
+    else:
+        print_measures(description.measures, description.title, description.sentences)
     if (file := keys["json"]) is not None:
         content = {"model": described.name, "num_classes": request.num_classes, **description.as_dict()}
         content |= {} if matched is None else {"match": matched.as_dict()}
         _written(Path(file), lambda path: path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
-    _draw(description, keys, shlex.join(["whydeep", "describe", *argv]))
+    if not isinstance(description, ParametersAlone):
+        _draw(description, keys, shlex.join(["whydeep", "describe", *argv]))
     return 0 if matched is None or matched.within else NOT_MET
 
 
 def _described(
     described: Architecture, request: Request, keys: Mapping[str, str | None], remarks: Sequence[str]
-) -> "Description":
-    """Measure what was asked."""
+) -> "Description | ParametersAlone":
+    """Measure what was asked.
+
+    Raises:
+        UserError: the network cannot take the image, or has not got what was asked.
+    """
     # Seconds that --help and mistakes save.
-    from experiments.measures.network import measure  # noqa: PLC0415
-    from experiments.runs.description import Description, check_memory, seen_at_initialisation, timed  # noqa: PLC0415
+    from experiments.measures.network import NumbersNeededError, count_parameters, measure  # noqa: PLC0415
+    from experiments.runs import description as known  # noqa: PLC0415
 
     channels, height, width = shape = request.input_shape
     network = described.build(request.num_classes, channels)
+    seen, gradients = None, None
     try:
         measures = measure(network, shape, training=keys["mode"] == "training")
-        seen = None
-        if keys["effective"] is not None:
-            images = _count("effective", keys["effective"])
-            check_memory(measures, images)
-            seen = seen_at_initialisation(described, shape, request.num_classes, images)
+        if (images := keys["effective"]) is not None:
+            count = _count("effective", images)
+            known.check_memory(measures, "effective", count)
+            seen = known.seen_at_initialisation(described, shape, request.num_classes, count)
+        if (images := keys["gradients"]) is not None:
+            count = _count("gradients", images)
+            known.check_memory(measures, "gradients", count)
+            gradients = known.gradients_at_initialisation(described, shape, request.num_classes, count)
+    except NumbersNeededError as error:
+        for key in NEED_MEASURES:
+            if keys[key] is not None:
+                raise UserError(f"{key}={keys[key]}: model={described.name}: {error}") from error
+        return known.ParametersAlone(described.title, count_parameters(network), str(error), tuple(remarks))
     except ValueError as error:
         # The networks name the key that a run has for it.
         text = str(error).rpartition(f"image_size={height}x{width}: ")[2]
@@ -152,8 +174,8 @@ def _described(
     if keys["latency"] is not None:
         seconds, batch = _seconds(keys["latency"]), _count("batch", keys["batch"] or "")
         device = _device(keys["device"] or "")
-        latency = timed(described, shape, request.num_classes, seconds=seconds, batch=batch, device=device)
-    return Description(described.title, measures, latency, seen, tuple(remarks))
+        latency = known.timed(described, shape, request.num_classes, seconds=seconds, batch=batch, device=device)
+    return known.Description(described.title, measures, latency, seen, gradients, tuple(remarks))
 
 
 def _draw(description: "Description", keys: Mapping[str, str | None], command: str) -> None:
@@ -180,8 +202,9 @@ def _check_choices(keys: Mapping[str, str | None]) -> None:
     _count("batch", keys["batch"] or "")
     if keys["device"] not in DEVICES:
         raise UserError(f"device={keys['device']}: allowed: {', '.join(DEVICES)}")
-    if keys["effective"] is not None:
-        _count("effective", keys["effective"])
+    for key in ("effective", "gradients"):
+        if (images := keys[key]) is not None:
+            _count(key, images)
     if keys["latency"] is not None:
         _seconds(keys["latency"])
         return

@@ -19,6 +19,8 @@ class Field:
         size: pixels from the first to the last that can reach a unit, padding included; the largest where units differ.
         stride: how far the window moves from one unit to the next; a fraction after upsampling.
         padding: how far the window of unit 0 begins before the image (Araujo et al. 2019).
+        start: the centre of the window of unit 0, 0 being the middle of the first pixel: unit i is centred on
+            `start` + i · `stride` where all windows are of one size; a fraction where it lies between pixels.
         shortest_path: size along the path through the network that widens it least, padding included. Paths through an
             operator that puts all positions together (the scale of squeeze and excitation, the keys of attention)
             have none and are left out; None where all paths are such. What it has inside the image at this input size
@@ -35,11 +37,18 @@ class Field:
     size: tuple[int | None, int | None]
     stride: tuple[Fraction | None, Fraction | None]
     padding: tuple[int | None, int | None]
+    start: tuple[Fraction | None, Fraction | None]
     shortest_path: tuple[int | None, int | None]
     aligned: tuple[bool | None, bool | None]
     visible: tuple[tuple[int, int] | None, tuple[int, int] | None]
     status: Status
     reason: str | None
+
+    @property
+    def visible_size(self) -> tuple[int | None, int | None]:
+        """Pixels of the image that the centre unit sees at this input size, from the first to the last."""
+        y, x = (None if ends is None else ends[1] - ends[0] + 1 for ends in self.visible)
+        return y, x
 
 
 @dataclass(frozen=True)
@@ -110,13 +119,14 @@ def field_of(known: Known) -> Field:
     """Return the receptive field of a tensor in numbers."""
     if known.sight is None:
         nothing = (None, None)
-        return Field(nothing, nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
+        return Field(nothing, nothing, nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
     y, x = known.sight.as_map().settled().reaches
     worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
     return Field(
         size=(_size(y), _size(x)),
         stride=(_stride(y), _stride(x)),
         padding=(_padding(y), _padding(x)),
+        start=(_start(y), _start(x)),
         shortest_path=(_shortest(y), _shortest(x)),
         aligned=(_aligned(y), _aligned(x)),
         visible=(_visible(y), _visible(x)),
@@ -150,6 +160,12 @@ def _padding(reach: Reach) -> int | None:
     if reach.widest is None or reach.units is None or reach.widest.sizes[0] == 0:
         return None
     return -int(reach.widest.first[0])
+
+
+def _start(reach: Reach) -> Fraction | None:
+    if reach.widest is None or reach.units is None or reach.widest.sizes[0] == 0:
+        return None
+    return Fraction(int(reach.widest.first[0] + reach.widest.last[0]), 2)
 
 
 def _shortest(reach: Reach) -> int | None:

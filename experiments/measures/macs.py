@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from experiments.measures.multiplications import macs_of
-from experiments.measures.network import trace_of
+from experiments.measures.network import scripted, trace_of
 from experiments.measures.weightless import ShapesOnly, image_of, mode_set, shadows, usual_modes
 
 
@@ -31,6 +31,8 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     Raises:
         ValueError: as `measure`.
     """
+    if scripted(network) is not None:
+        return trace_of(network, input_shape).macs
     counter = _Counter()
     try:
         with contextlib.ExitStack() as stack:

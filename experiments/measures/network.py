@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, SupportsIndex
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -145,12 +146,19 @@ class NetworkMeasures:
             "receptive_field": _larger(self.field.size),
             "shortest_path": _larger(self.field.shortest_path),
             "stride": _larger(self.field.stride),
+            "padding": _larger(self.field.padding),
+            "visible_field": _larger(self.field.visible_size),
+            "aligned": None if None in self.field.aligned else float(all(self.field.aligned)),
         }
 
     def as_dict(self) -> dict[str, Any]:
         """Return all measures as JSON takes them; strides that are no whole numbers are strings such as `1/2`."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
+
+
+class NumbersNeededError(ValueError):
+    """A network cannot run without the numbers of an image: it decides by them what to do."""
 
 
 def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: bool = False) -> NetworkMeasures:
@@ -167,7 +175,8 @@ def measure(network: nn.Module, input_shape: tuple[int, int, int], *, training: 
 
     Raises:
         TypeError: `network` is no network, but for instance a class, or one that `DataParallel` spreads.
-        ValueError: the network cannot take that input, or decides by the values of tensors what to do.
+        NumbersNeededError: the network decides by the values of tensors what to do.
+        ValueError: it cannot take that input, or is (in part) TorchScript.
     """
     shape = _checked(input_shape)
     trace = trace_of(network, shape, training=training)
@@ -199,15 +208,23 @@ def trace_of(network: nn.Module, input_shape: tuple[int, int, int], *, training:
     """Return the forward pass of `network` over images `(C, H, W)`, without numbers.
 
     Raises:
-        TypeError: `network` is no network, but for instance a class, or one that `DataParallel` spreads.
-        ValueError: the network cannot take that input, or decides by the values of tensors what to do.
+        TypeError, NumbersNeededError, ValueError: as `measure`.
     """
     _check(network)
     shape = _checked(input_shape)
+    if (script := scripted(network)) is not None:
+        where = f"its module {script}" if script else "the network"
+        raise ValueError(f"{where} is TorchScript, which runs out of sight: measure the module that it was made of")
     trace = _traced(network, shape, training=training)
     if isinstance(trace, Refused):
-        raise ValueError(_explained(network, shape, trace)) from trace.cause  # noqa: TRY004 - no matter of types
+        kind = NumbersNeededError if trace.refusal is Refusal.VALUES else ValueError
+        raise kind(_explained(network, shape, trace)) from trace.cause
     return trace
+
+
+def scripted(network: nn.Module) -> str | None:
+    """Return the name of the first module that is TorchScript, "" for the network itself; None where none is."""
+    return next((name for name, part in network.named_modules() if isinstance(part, torch.jit.ScriptModule)), None)
 
 
 def smallest_input(network: nn.Module, channels: int) -> int:
@@ -317,8 +334,7 @@ def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused
     if refused.refusal is Refusal.CHANNELS:
         return f"the network does not take images of {channels} channels ({refused.text})"
     if refused.refusal is Refusal.VALUES:
-        known = count_parameters(network).total
-        return f"of its {known:,} parameters nothing more can be known without numbers: {refused.text}"
+        return f"nothing but its parameters can be known without numbers: {refused.text}"
     return f"the network does not take an input of {channels}x{height}x{width}: {refused.text}"
 
 

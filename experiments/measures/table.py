@@ -1,18 +1,24 @@
 """The measures of a network as a person reads them in a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from experiments.measures.effective import SHARE, EffectiveField
+from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.measures.latency import Latency
-from experiments.measures.layers import Field
-from experiments.measures.network import NetworkMeasures
+from experiments.measures.layers import Field, LayerMeasures
+from experiments.measures.network import NetworkMeasures, Parameters
 from experiments.measures.reach import Status
 
 # Wide enough for every column, where there is no terminal that could say how wide it is.
 WIDTH = 150
+# From here on there is room for what most readers do not look for.
+WIDE = 116
 
 
 def print_measures(measures: NetworkMeasures, title: str, sentences: Sequence[str]) -> None:
@@ -20,51 +26,49 @@ def print_measures(measures: NetworkMeasures, title: str, sentences: Sequence[st
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    console.print(layer_table(measures, title))
+    console.print(layer_table(measures, title, console.width))
     for line in sentences:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def layer_table(measures: NetworkMeasures, title: str) -> Table:
-    """Return the table of the layers, in the order of the calls."""
-    table = Table(title=f"{title}, input {shape_of(measures.input_shape)}", title_justify="left")
+def layer_table(measures: NetworkMeasures, title: str, width: int = WIDTH) -> Table:
+    """Return the table of the layers, in the order of the calls, for `width` characters a line.
+
+    Columns that say nothing in any row are left out, and those that a narrow line has no room for.
+    """
+    table = Table(title=f"{title}, input {shape_of(measures.input_shape)}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.padding = (0, int(width >= WIDE))
+    table.collapse_padding, table.pad_edge = True, False
     table.add_column("layer", overflow="fold")
     table.add_column("kind", overflow="fold")
-    table.add_column("output", justify="right", no_wrap=True)
-    for name in ("parameters", "MACs", "receptive field", "stride", "padding"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("known", overflow="fold")
-    reason = None
+    columns = [column for column in _COLUMNS if width >= column.width and any(map(column.informs, measures.layers))]
+    for column in columns:
+        table.add_column(column.name, justify="left" if column.name == "known" else "right", no_wrap=True)
     for layer in measures.layers:
-        note = layer.status.value
-        if layer.reason and layer.reason != reason:
-            note += f" ({layer.reason})"
-        reason = layer.reason
-        table.add_row(
-            layer.name or "(network)",
-            layer.kind,
-            shape_of(layer.output_shape),
-            f"{layer.parameters:,}" if layer.parameters else "",
-            f"{layer.macs:,}" if layer.macs else "",
-            field_size(layer.field),
-            pair(layer.stride),
-            pair(layer.padding),
-            note,
-        )
+        table.add_row(layer.name or "(network)", layer.kind, *(column.cell(layer) for column in columns))
+    reasons = dict.fromkeys((layer.status, layer.reason) for layer in measures.layers if layer.reason)
+    table.caption = "\n".join(f"{status.value}: {reason}" for status, reason in reasons)
+    table.caption_justify = "left"
     return table
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table, its cell of a layer, from which width on it is shown, and whether a cell is worth it."""
+
+    name: str
+    cell: Callable[[LayerMeasures], str]
+    width: int = 0
+    informs: Callable[[LayerMeasures], bool] = lambda _: True
 
 
 def totals(measures: NetworkMeasures, title: str) -> list[str]:
     """Return the sums, in sentences: never MACs without the size of the input."""
     field = measures.field
-    trainable = (
-        ""
-        if measures.trainable_parameters == measures.parameters
-        else f"{measures.trainable_parameters:,} of them trainable, "
-    )
+    counted = Parameters(measures.parameters, measures.trainable_parameters, measures.weight_bytes)
     first = (
-        f"{title}: {measures.parameters:,} parameters ({trainable}{memory(measures.weight_bytes)}), "
-        f"{measures.macs:,} MACs and {measures.activations:,} activations at input {shape_of(measures.input_shape)}, "
+        f"{title}: {parameters_of(counted)}, {measures.macs:,} MACs and {measures.activations:,} activations "
+        f"at input {shape_of(measures.input_shape)}, "
         f"depth {measures.depth}"
     )
     lines = [first]
@@ -73,7 +77,12 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
         line += f", stride {pair(field.stride)}, padding {pair(field.padding)}" if None not in field.stride else ""
         lines.append(f"{line}; shortest path {pair(field.shortest_path)}; paths centred {centres(field)}")
     else:
-        lines.append(f"receptive field of the last map: {field_size(field)}; {field.reason}")
+        line = f"receptive field of the last map: {field_size(field)}; {field.reason}"
+        if field.shortest_path != (None, None):
+            line += f"; shortest path, which joins no positions, {pair(field.shortest_path)} pixels"
+        lines.append(line)
+    if inside := seen(field):
+        lines.append(f"at this input size its centre unit sees the pixels {inside}")
     unused = measures.parameters - sum(layer.parameters for layer in measures.layers)
     if unused:
         lines.append(f"{unused:,} parameters belong to no layer above: not used in evaluation mode, or used indirectly")
@@ -84,6 +93,12 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
     if measures.output:
         lines.append(f"of several outputs, depth and receptive field are those of {measures.output}")
     return lines
+
+
+def parameters_of(counted: Parameters) -> str:
+    """Say how many parameters there are, and the memory that they take."""
+    trainable = "" if counted.trainable == counted.total else f"{counted.trainable:,} of them trainable, "
+    return f"{counted.total:,} parameters ({trainable}{memory(counted.size)})"
 
 
 def latency_line(latency: Latency) -> str:
@@ -116,6 +131,20 @@ def effective_line(effective: EffectiveField) -> str:
     )
 
 
+def gradients_line(record: GradientFlowRecord) -> str:
+    """Say between which layers the gradient grows or vanishes, at the first step of a record."""
+    norms = record.norms[:, 0]
+    known = [index for index in range(len(norms)) if np.isfinite(norms[index])]
+    if not known:
+        return "gradient at initialisation: finite in no layer"
+    least, most = min(known, key=norms.__getitem__), max(known, key=norms.__getitem__)
+    named = [f"{norms[index]:.3g} in {record.layers[index] or '(network)'}" for index in (known[0], known[-1])]
+    return (
+        f"norm of the gradient at initialisation: {named[0]}, the first layer, {named[1]}, the last; "
+        f"least {norms[least]:.3g} ({record.layers[least]}), most {norms[most]:.3g} ({record.layers[most]})"
+    )
+
+
 def field_size(field: Field) -> str:
     """Return the size of a receptive field, and how it is known, in a few characters."""
     size = pair(field.size)
@@ -125,6 +154,13 @@ def field_size(field: Field) -> str:
         Status.BOUND: f"at most {size}",
         Status.UNSUPPORTED: "unknown",
     }[field.status]
+
+
+def seen(field: Field) -> str:
+    """Say which pixels of the image the centre unit sees, if that is not all of its receptive field."""
+    if field.visible_size == field.size or field.visible == (None, None):
+        return ""
+    return pair([None if ends is None else f"{ends[0]}-{ends[1]}" for ends in field.visible])
 
 
 def centres(field: Field) -> str:
@@ -153,3 +189,30 @@ def memory(count: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1024
     return f"{size:.3g} GiB"
+
+
+_COLUMNS = (
+    _Column("output", lambda layer: shape_of(layer.output_shape)),
+    _Column("parameters", lambda layer: f"{layer.parameters:,}" if layer.parameters else ""),
+    _Column("MACs", lambda layer: f"{layer.macs:,}" if layer.macs else ""),
+    _Column(
+        "receptive\nfield",
+        lambda layer: ("\u2264 " if layer.status is Status.BOUND else "") + pair(layer.receptive_field),
+    ),
+    _Column(
+        "shortest\npath",
+        lambda layer: pair(layer.field.shortest_path),
+        96,
+        informs=lambda layer: layer.field.shortest_path not in (layer.field.size, (None, None)),
+    ),
+    _Column("pixels\nseen", lambda layer: seen(layer.field), WIDE, lambda layer: bool(seen(layer.field))),
+    _Column("stride", lambda layer: pair(layer.stride)),
+    _Column("padding", lambda layer: pair(layer.padding)),
+    _Column("start", lambda layer: pair(layer.field.start), WIDE, lambda layer: any(layer.field.start)),
+    _Column(
+        "paths\ncentred",
+        lambda layer: centres(layer.field),
+        informs=lambda layer: centres(layer.field) == "differently",
+    ),
+    _Column("known", lambda layer: layer.status.value),
+)

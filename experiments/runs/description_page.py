@@ -11,6 +11,7 @@ from sklearn.datasets import load_sample_image
 from experiments.measures import table
 from experiments.measures.drawing import Image, draw_budget, draw_receptive_fields
 from experiments.measures.effective_drawing import draw_effective_field
+from experiments.measures.gradient_flow_drawing import draw_gradient_profiles
 from experiments.runs.description import Description
 from experiments.runs.pages import inline_svg, page_environment
 
@@ -58,6 +59,10 @@ def pictures(description: Description) -> list[Picture]:
     if description.effective is not None:
         caption = "How much each pixel matters to the centre unit of the last map, at initialisation."
         found.append(Picture("effective", caption, draw_effective_field(description.effective), "wide"))
+    if description.gradients is not None:
+        caption = "How much of the loss's gradient arrives at each layer, at initialisation."
+        profile = draw_gradient_profiles({description.title: description.gradients})
+        found.append(Picture("gradients", caption, profile, "wide"))
     if description.measures.macs:
         caption = "Where the parameters and the multiply-accumulates are."
         found.append(Picture("budget", caption, draw_budget(description.measures)))

@@ -112,6 +112,8 @@ def start(
             "whydeep.seed": str(assembly.options.seed),
             "whydeep.hardware": provenance.hardware,
             "whydeep.packages": provenance.packages_digest,
+            "whydeep.receptive_field_status": assembly.measures.status.value,
+            "whydeep.receptive_field_reason": assembly.measures.reason or "none",
             **{f"whydeep.{group}": str(option) for group, option in assembly.cfg.choices.items()},
         }
     )

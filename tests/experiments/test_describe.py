@@ -23,8 +23,11 @@ def test_resnet20(capsys: pytest.CaptureFixture[str]) -> None:
     assert "at input 3x32x32, depth 20" in text
     assert "receptive field of the last map: 81 pixels, stride 4, padding 40; shortest path 3" in text
     assert "assumed: num_classes=10" in text
-    assert "layer3.2.conv2 │ Conv2d │ 64x8x8 │ 36,864 │ 2,359,296 │ 81 │ 4 │ 40 │ exact" in text
-    assert "fc │ Linear │ 10 │ 650 │ 640 │ whole image (32)" in text
+    # Parameters, MACs, receptive field, shortest path, pixels seen, stride, padding; unit 0 is centred on pixel 0.
+    assert "layer3.2.conv2 Conv2d 64x8x8 36,864 2,359,296 81 19 0-31 4 40 exact" in text
+    assert "fc Linear 10 650 640 32 - - - whole image" in text
+    assert "whole image: avgpool: mean over the whole map" in text
+    assert "at this input size its centre unit sees the pixels 0-31" in text
 
 
 def test_any_key_of_the_model_can_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +36,7 @@ def test_any_key_of_the_model_can_be_changed(capsys: pytest.CaptureFixture[str])
     )
     assert "at input 1x48x32, depth 32" in text
     assert "137 pixels" in text
-    assert "fc │ Linear │ 100" in text
+    assert "fc Linear 100" in text
     assert "assumed" not in text
 
 
@@ -75,7 +78,7 @@ def test_a_network_with_the_budget_of_another(tmp_path: Path, capsys: pytest.Cap
     assert "residual -737,560 (-1.82 %), within the tolerance of 2 %" in text
     # What is described is the matched network.
     assert f"parameters (1.03 MiB), {found} and" in text
-    assert "layer3.8.conv2 │ Conv2d │ 36x8x8" in text
+    assert "layer3.8.conv2 Conv2d 36x8x8" in text
     content = json.loads(file.read_text(encoding="utf-8"))
     assert content["model"] == "plain56"
     assert content["macs"] == content["match"]["found"] == 39_813_480
@@ -122,7 +125,9 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_nearest_described(capsys: p
         (["model=resnet20", "input=40000", "effective=9"], "effective=9 takes about "),
         (["model=torchvision:resnet50", "in_channels=1"], "in_channels=1: torchvision's networks take 3"),
         (["model=torchvision:resnet50", "model.network.depth=5"], "torchvision's networks take no such key"),
-        (["model=torchvision:fasterrcnn_resnet50_fpn"], "decides by the values of a tensor"),
+        (["model=torchvision:fasterrcnn_resnet50_fpn", "picture=x.png"], "picture=x.png: .* decides by the values of"),
+        (["model=torchvision:fasterrcnn_resnet50_fpn", "match.macs=9"], "match.by=width varies networks of conf/model"),
+        (["model=plain20", "match.macs=torchvision:retinanet_resnet50_fpn"], "nothing but its parameters can be known"),
         (["json=numbers.txt"], "json=numbers.txt: must end in .json"),
         (["json=nowhere/numbers.json"], "the folder nowhere does not exist"),
         (["picture=drawing.bmp"], "must end in .png or .svg or .pdf"),
@@ -192,6 +197,52 @@ def test_numbers_that_need_weights_are_those_of_one_seed(tmp_path: Path, capsys:
     assert one["latency"]["input_shape"] == [2, 3, 16, 16]
 
 
+# What torchvision publishes, and the scales and shifts of batch norm, which are frozen where weights are loaded.
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("retinanet_resnet50_fpn", 34_014_999 + 53_120), ("fasterrcnn_resnet50_fpn", 41_755_286 + 53_120)],
+)
+def test_of_a_detector_the_parameters_are_known(
+    name: str, parameters: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "detector.json"
+    arguments = [f"model=torchvision:{name}", "num_classes=91", "input=64", f"json={file}"]
+    text = printed(capsys, *arguments)
+    assert f"torchvision:{name}: {parameters:,} parameters (" in text
+    assert "status unsupported: nothing but its parameters can be known without numbers: " in text
+    assert "decides by the values of a tensor what to do" in text
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert (content["model"], content["parameters"]) == (f"torchvision:{name}", parameters)
+    assert content["weight_bytes"] == 4 * parameters
+    assert content["field"]["status"] == "unsupported"
+    assert "macs" not in content
+
+
+def test_the_gradient_flow_at_initialisation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers, page = tmp_path / "flow.json", tmp_path / "flow.html"
+    text = printed(capsys, "model=plain20", "input=16", "gradients=4", f"json={numbers}", f"html={page}")
+    assert "norm of the gradient at initialisation: " in text
+    flow = json.loads(numbers.read_text(encoding="utf-8"))["gradient_flow"]
+    assert (flow["layers"][0], flow["layers"][-1], len(flow["layers"])) == ("conv1", "fc", 20)
+    assert flow["steps"] == [0]
+    norms = [row[0] for row in flow["gradient_norms"]]
+    assert all(norm > 0 for norm in norms)
+    assert f"{norms[0]:.3g} in conv1, the first layer, {norms[-1]:.3g} in fc, the last" in text
+    assert f"least {min(norms):.3g} (" in text
+    assert f"most {max(norms):.3g} (" in text
+    assert page.read_text(encoding="utf-8").count("<svg") == 3
+    # More images change the numbers, the same ones give them again.
+    printed(capsys, "model=plain20", "input=16", "gradients=4", f"json={numbers}")
+    assert json.loads(numbers.read_text(encoding="utf-8"))["gradient_flow"] == flow
+    printed(capsys, "model=plain20", "input=16", "gradients=8", f"json={numbers}")
+    assert json.loads(numbers.read_text(encoding="utf-8"))["gradient_flow"] != flow
+
+
+def test_a_map_of_classes_has_a_gradient_flow(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "model=torchvision:lraspp_mobilenet_v3_large", "input=64", "num_classes=3", "gradients=2")
+    assert "norm of the gradient at initialisation: " in text
+
+
 def test_training_mode_sees_the_whole_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert "whole image (32); bn1: batch_norm over the whole map" in printed(
         capsys, "model=resnet20", "input=32", "mode=training"
@@ -206,6 +257,7 @@ def test_training_mode_sees_the_whole_image(capsys: pytest.CaptureFixture[str]) 
         (["latency=0"], "latency=0: must be a number of seconds above 0"),
         (["latency=nan"], "latency=nan: must be a number of seconds above 0"),
         (["latency=1", "device=tpu"], "device=tpu: allowed: cpu, cuda"),
+        (["gradients=0"], "gradients=0: must be a whole number from 1"),
         (["effective=none"], "effective=none: must be a whole number from 1"),
         (["input=99999999999"], "input=99999999999: must be N or HxW in pixels"),
         (["num_classes=99999999999"], "num_classes=99999999999: must be a whole number from 1 to 1,000,000"),

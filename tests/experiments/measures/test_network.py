@@ -1,8 +1,10 @@
 """What `measure` says of a network as a whole, and that it leaves the network alone."""
 
+import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.patches import Rectangle
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.measures.drawing import draw_receptive_fields
-from experiments.measures.network import measure, smallest_input
+from experiments.measures.macs import count_macs
+from experiments.measures.network import NetworkMeasures, NumbersNeededError, measure, smallest_input
 from experiments.measures.reach import Status
 from experiments.measures.table import layer_table, totals
 from lightning_modules.networks.resnet import CifarResNet
@@ -257,8 +261,18 @@ def test_a_network_that_decides_by_values_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(ValueError, match="decides by the values of a tensor"):
+    with pytest.raises(NumbersNeededError, match="decides by the values of a tensor"):
         measure(Deciding(), (1, 8, 8))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("measuring", [measure, count_macs])
+def test_torchscript_is_refused_by_name(measuring: Callable[..., object]) -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))
+    with pytest.raises(ValueError, match=r"^the network is TorchScript, which runs out of sight"):
+        measuring(scripted, (1, 8, 8))
+    with pytest.raises(ValueError, match=r"^its module 1 is TorchScript"):
+        measuring(nn.Sequential(nn.ReLU(), scripted), (1, 8, 8))
 
 
 def test_an_output_without_the_input_is_refused() -> None:
@@ -292,8 +306,66 @@ def test_the_table_has_a_row_per_layer_and_no_macs_without_their_input_size() ->
     assert "MACs and" in lines[0]
     assert "input 3x33x17" in lines[0]
     assert "11 x 27 pixels, stride 2, padding 4 x 12; shortest path 3" in lines[1]
-    assert lines[2].startswith("56 parameters")
-    assert lines[3].startswith("training keeps 22.6 KiB per image")
+    assert lines[2] == "at this input size its centre unit sees the pixels 12-22 x 0-16"
+    assert lines[3].startswith("56 parameters")
+    assert lines[4].startswith("training keeps 22.6 KiB per image")
+
+
+class Sloped(nn.Module):
+    """Every number of the receptive field is another one, and the paths are centred differently."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(1, 2, (9, 7), 2, padding=(3, 1)), nn.Conv2d(1, 2, (4, 3), 2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) → (N, 2, H', W')."""
+        wide = self.wide(x)
+        total: Tensor = wide + self.narrow(x)[..., : wide.shape[-2], : wide.shape[-1]]
+        return total
+
+
+def columns(measures: NetworkMeasures, width: int) -> dict[str, str]:
+    """Return the last row of the table by its heads."""
+    table = layer_table(measures, "-", width)
+    return {" ".join(str(column.header).split()): list(column._cells)[-1] for column in table.columns}  # type: ignore[misc]
+
+
+def test_the_columns_of_the_table_say_what_their_heads_say() -> None:
+    measures = measure(Sloped(), (1, 8, 9))
+    numbers = {
+        "receptive field": "9 x 7",
+        "shortest path": "4 x 3",
+        "pixels seen": "0-7 x 1-7",
+        "stride": "2",
+        "padding": "3 x 1",
+        "start": "1 x 2",
+        "paths centred": "differently",
+        "known": "exact",
+    }
+    shown = columns(measures, 120)
+    assert {name: shown[name] for name in numbers} == numbers
+
+
+def test_columns_that_say_nothing_and_those_without_room_are_left_out() -> None:
+    plain = measure(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU()), (1, 16, 16))
+    assert list(columns(plain, 150)) == [
+        *("layer", "kind", "output", "parameters", "MACs", "receptive field", "stride", "padding", "known")
+    ]
+    sloped = measure(Sloped(), (1, 12, 13))
+    assert "start" not in columns(sloped, 100)
+    assert columns(sloped, 100)["shortest path"] == "4 x 3"
+    assert "shortest path" not in columns(sloped, 80)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 150])
+def test_no_line_of_the_table_is_longer_than_the_terminal(width: int) -> None:
+    measures = measure(CifarResNet(num_classes=10), (3, 32, 32))
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(layer_table(measures, "resnet20", width))
+    assert max(map(len, capture.get().splitlines())) <= width
+    assert "whole image: avgpool: mean over the whole map" in capture.get()
 
 
 def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None:

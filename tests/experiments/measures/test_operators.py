@@ -224,6 +224,20 @@ def test_the_centre_unit_is_clipped_to_the_image() -> None:
     field = measure(network, (1, 32, 20)).field
     assert field.size == (49, 49)
     assert field.visible == ((0, 31), (0, 19))
+    assert field.visible_size == (32, 20)
+    assert field.start == (Fraction(0), Fraction(0))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "start"),
+    [(3, 1, 1, 0), (3, 2, 0, 1), (4, 2, 1, Fraction(1, 2)), (1, 3, 0, 0), (7, 4, 3, 0), (3, 1, 2, -1)],
+)
+def test_unit_0_is_centred_on_the_start(kernel: int, stride: int, padding: int, start: Fraction) -> None:
+    measures = measure(nn.Sequential(nn.Conv2d(1, 1, kernel, stride, padding), nn.ReLU()), (1, 32, 20))
+    assert measures.field.start == (start, start)
+    assert measures.totals()["padding"] == padding
+    assert measures.totals()["aligned"] == 1.0
+    assert measures.totals()["visible_field"] == kernel
 
 
 def test_a_single_position_has_a_window_and_no_stride() -> None:

@@ -1,5 +1,6 @@
 """The page that describes a network stands alone and has every layer, every number with its size."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -69,6 +70,43 @@ def test_what_is_not_as_usual_stands_beside_the_layer() -> None:
     assert "<shifted>" in shifted  # escaped in the source
     squeezed = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4))
     assert "whole image (8)" in Page(page(Description("norm", measure(squeezed, (3, 8, 8))), "-")).text
+
+
+class Sloped(nn.Module):
+    """Every number of the receptive field is another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(1, 2, (9, 7), 2, padding=(3, 1)), nn.Conv2d(1, 2, (4, 3), 2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) → (N, 2, H', W')."""
+        wide = self.wide(x)
+        total: Tensor = wide + self.narrow(x)[..., : wide.shape[-2], : wide.shape[-1]]
+        return total
+
+
+def test_every_number_stands_below_its_head() -> None:
+    html = page(Description("sloped", measure(Sloped(), (1, 8, 9))), "-")
+    table = html[html.index("<thead>") : html.index("</table>")]
+    heads = [
+        " ".join(head.replace("<br>", " ").split()) for head in re.findall(r"<th\b[^>]*>(.*?)</th>", table, re.DOTALL)
+    ]
+    last = [cell.strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", table, re.DOTALL)][-len(heads) :]
+    assert dict(zip(heads, last, strict=True)) == {
+        "layer": "(network)",
+        "kind": "add",
+        "output": "2x3x3",
+        "parameters": "",
+        "MACs": "",
+        "receptive field": "9 x 7",
+        "shortest path": "4 x 3",
+        "pixels seen": "0-7 x 1-7",
+        "stride": "2",
+        "padding": "3 x 1",
+        "start": "1 x 2",
+        "known": "exact, paths centred differently",
+    }
 
 
 def heights(axes: Axes) -> list[float]:

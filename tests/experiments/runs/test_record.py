@@ -44,6 +44,9 @@ def test_a_run_that_is_killed_in_its_first_step_has_its_measures_as_metrics(whyd
     recorded = dict(zip(journal["key"], journal["value"], strict=True))
     assert recorded["measure/parameters"] == measures["parameters"]
     assert {DEPTH, PARAMETERS, RECEPTIVE_FIELD, MACS} <= recorded.keys()
+    assert recorded["measure/padding"] == max(measures["field"]["padding"])
+    assert recorded["measure/visible_field"] == max(last - first + 1 for first, last in measures["field"]["visible"])
+    assert recorded["measure/aligned"] == float(all(measures["field"]["aligned"]))
     assert all(key.startswith(("measure/", "initial/")) for key in recorded)
     assert set(journal["step"]) == {0}
 
@@ -54,6 +57,9 @@ def test_a_run_that_is_killed_in_its_first_step_has_its_measures_as_metrics(whyd
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "KILLED"
     assert run.data.metrics == recorded
+    # How the receptive field is known, which no number says.
+    assert run.data.tags["whydeep.receptive_field_status"] == measures["field"]["status"] == "exact"
+    assert run.data.tags["whydeep.receptive_field_reason"] == "none"
 
     finished = whydeep("train", *TOY)
     assert finished.returncode == 0, finished.stderr
