@@ -6,7 +6,7 @@ autograd their arguments still carry the graph behind them, so that a `TorchDisp
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from experiments.measures.circular import OPERATOR, CircularPadding
 from experiments.measures.outputs import tensors_of
 from experiments.measures.propagation import Origin, memory_of, operator_name
 from experiments.measures.rules.call import tensors_in
@@ -39,6 +40,7 @@ class _Tap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._frames: list[str] = []
         self._calls: Counter[tuple[str, str]] = Counter()
         self._made: Tensor | None = None
+        self._padding = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -68,11 +70,26 @@ class _Tap(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if tensor.requires_grad and _same(tensor, self._made):
                     raise _ReachedError(tensor)
         out = func(*args, **kwargs)
-        key = (self._frames[-1] if self._frames else "", operator_name(func.overloadpacket.__name__))
+        if self._padding:
+            return out
+        self._count(func.overloadpacket.__name__, out)
+        return out
+
+    def pad_circularly(self, pad: Callable[[str], Tensor], rank: int) -> Tensor:
+        """Pad as one operator, whatever it is made of."""
+        self._padding = True
+        try:
+            out = pad("circular")
+        finally:
+            self._padding = False
+        self._count(OPERATOR.format(rank), out)
+        return out
+
+    def _count(self, op: str, out: Any) -> None:  # noqa: ANN401 - whatever the operator returns
+        key = (self._frames[-1] if self._frames else "", operator_name(op))
         self._calls[key] += 1
         if (*key, self._calls[key]) == (self._origin.where, self._origin.op, self._origin.call):
             self._made = (tensors_in(out) if isinstance(out, tuple | list) else [out])[self._origin.output]
-        return out
 
 
 def tapped(network: nn.Module, images: Tensor, at: Origin | str | None, place: int | None = None) -> Tensor | None:
@@ -100,6 +117,7 @@ def _of_operator(network: nn.Module, images: Tensor, origin: Origin) -> Tensor |
     with contextlib.ExitStack() as stack:
         for handle in (register_module_forward_pre_hook(tap.enter), register_module_forward_hook(tap.leave)):
             stack.callback(handle.remove)
+        stack.enter_context(CircularPadding(tap.pad_circularly))
         stack.enter_context(tap)
         try:
             _call(network, images)

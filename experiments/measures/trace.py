@@ -6,7 +6,7 @@ the hooks of modules see.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from experiments.measures.circular import OPERATOR, CircularPadding
 from experiments.measures.multiplications import macs_of
 from experiments.measures.outputs import Output, main_output, tensors_of
 from experiments.measures.propagation import Known, Origin, Propagation, memory_of
@@ -82,6 +83,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.output: Known | None = None
         self.main_output: Output | None = None
         self.at: tuple[str, str, Sequence[Any]] = ("", "", ())
+        self._called: str | None = None
         self._network = network
         self._image = image
         self._training = training
@@ -134,6 +136,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 register_module_forward_hook(self._leave),
             ):
                 stack.callback(handle.remove)
+            stack.enter_context(CircularPadding(self._pad_circularly))
             stack.enter_context(self)
             output = functional_call(self._network, tensors, (self._image,))
         self.main_output = self._main(output)
@@ -157,7 +160,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:  # noqa: ANN401 - whatever the operator returns
         """Run one operator and note what it does."""
         kwargs = kwargs or {}
-        op = func.overloadpacket.__name__
+        op = self._called or func.overloadpacket.__name__
         where = self._frames[-1].name if self._frames else ""
         self.at = (where, op, args)
         tensors = tensors_in((*args, *kwargs.values()))
@@ -183,6 +186,14 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._propagation.follow(op, where, func, args, kwargs, out)
         self._note_operator(op, args, out, macs, activations)
         return out
+
+    def _pad_circularly(self, pad: Callable[[str], Tensor], rank: int) -> Tensor:
+        """Pad by an operator that gives the same shape, under a name of its own."""
+        self._called = OPERATOR.format(rank)
+        try:
+            return pad("replicate")
+        finally:
+            self._called = None
 
     def _note_operator(self, op: str, args: Sequence[Any], out: object, macs: int, activations: int) -> None:
         """Make a step of an operator that no innermost module has called."""

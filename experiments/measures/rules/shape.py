@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Literal
 
 from experiments.measures.channels import UNKNOWN, Channels, side_by_side
 from experiments.measures.reach import Status
@@ -221,12 +222,19 @@ def zero_padded(call: Call) -> Sight:
     return sight
 
 
-@rule(*(f"{mode}_pad{rank}d" for mode in ("reflection", "replication") for rank in (1, 2, 3)))
+_BORDERS: dict[str, Literal["reflect", "replicate", "circular"]] = {
+    "reflection": "reflect",
+    "replication": "replicate",
+    "circular": "circular",
+}
+
+
+@rule(*(f"{mode}_pad{rank}d" for mode in _BORDERS for rank in (1, 2, 3)))
 def mirrored(call: Call) -> Sight:
-    """Mirrored or repeated positions around the last dimensions."""
+    """Mirrored, repeated or wrapped positions around the last dimensions."""
     sight = call.source
     for dim, before in _befores(call.arg(1, "padding"), len(sight.dims)):
-        sampling = Extended(before, "reflect" if call.op.startswith("reflection") else "replicate")
+        sampling = Extended(before, _BORDERS[call.op.partition("_")[0]])
         sight = sight.through(dim, sampling, call.shape[dim], call.title)
     return sight
 

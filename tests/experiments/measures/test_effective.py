@@ -326,6 +326,31 @@ def test_the_last_map_may_come_from_a_functional_call(layout: torch.memory_forma
     assert not np.array_equal(field.energy, effective_field(network, images, layer="conv2").energy)
 
 
+class Wrapped(Functional):
+    """A network whose last map is a slice, after circular padding, which torch makes of slices."""
+
+    def maps(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 8, H, W + 1)."""
+        return F.pad(self.conv1(x), (1, 2, 0, 0), mode="circular")[..., 1:-1]
+
+
+class WrappedLast(Functional):
+    """A network whose last map is what circular padding puts out."""
+
+    def maps(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 8, H, W + 3)."""
+        return F.pad(self.conv1(x)[..., :-1], (1, 2, 1, 0), mode="circular")
+
+
+@pytest.mark.parametrize("kind", [Wrapped, WrappedLast])
+def test_circular_padding_is_one_operator(kind: type[Functional]) -> None:
+    network, images = kind(), noise(2, 3, 9, 9)
+    network.conv1 = nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular")
+    field = effective_field(network, images)
+    assert field.theoretical.status is Status.EXACT
+    assert np.array_equal(field.energy, effective_field(MapsOf(network, network.maps), images).energy)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_last_map_may_be_flattened(layout: torch.memory_format) -> None:
     convolutions = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2))

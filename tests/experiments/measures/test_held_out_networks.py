@@ -224,6 +224,8 @@ EXACT: dict[str, nn.Module] = {
     ),
     "power-average pooling": nn.Sequential(nn.LPPool2d(2, 3, 2), conv()),
     "mirrored borders": nn.Sequential(nn.ReflectionPad2d(4), conv(5, 2, padding=0), nn.ReplicationPad2d(2), conv()),
+    "wrapped borders": nn.Sequential(conv(padding_mode="circular"), conv(5, 2, padding_mode="circular"), conv()),
+    "wrapped to one side": Network(lambda net, x: net.a(F.pad(x, (3, 1, 0, 2), "circular")), a=conv()),
     "shuffled channels": nn.Sequential(conv(channels=(2, 4)), nn.ChannelShuffle(2), conv(groups=2, channels=(4, 2))),
     "pixels unshuffled": nn.Sequential(nn.PixelUnshuffle(2), conv(channels=(8, 8)), nn.PixelShuffle(2), conv()),
     "rolled": Network(lambda net, x: net.a(torch.roll(net.a(x), (3, -2), (2, 3))), a=conv()),
@@ -345,6 +347,12 @@ def _shifted(net: Any, x: Tensor) -> Any:  # noqa: ANN401 - a network of any par
     return net.a(y)
 
 
+def _wrapped(net: Any, x: Tensor) -> Any:  # noqa: ANN401 - a network of any parts
+    y = F.pad(x, (1, 1))
+    y[..., 0], y[..., -1] = x[..., -1], x[..., 0]
+    return net.a(y)
+
+
 def _unpooled(net: Any, x: Tensor) -> Any:  # noqa: ANN401 - a network of any parts
     y, indices = F.max_pool2d(net.a(x), 2, return_indices=True)
     return F.max_unpool2d(y, indices, [2, 2])
@@ -372,8 +380,13 @@ UNSUPPORTED: dict[str, tuple[nn.Module, str]] = {
     ),
     "shifted by slices": (Network(_shifted, a=conv()), "copy_ into a part of a tensor"),
     "unpooled": (Network(_unpooled, a=conv()), "max_unpool2d"),
-    "wrapped around": (nn.Sequential(conv(padding_mode="circular"), conv()), "into a part of a tensor"),
+    "wrapped around by hand": (Network(_wrapped, a=conv()), "copy_ into a part of a tensor"),
 }
+
+
+def test_a_map_that_would_be_wrapped_twice_is_refused_as_by_torch() -> None:
+    with pytest.raises(ValueError, match="wrapping around more than once"):
+        measure(Network(lambda net, x: net.a(F.pad(x, (9, 0, 0, 0), mode="circular")), a=conv()), (CHANNELS, 12, 8))
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
