@@ -14,16 +14,22 @@ from experiments.errors import UserError
 from experiments.measures.gradient_flow import GradientFlowRecord, layer_norms, weighted_layers
 
 
+# Every checkpoint holds the whole record; a picture has no room for more columns.
+MOST_STEPS = 1024
+
+
 class GradientFlow(Callback):
     """Records the gradient norms of all weighted layers at every `every`-th optimizer step, the first one included.
 
     They are those of the gradient that the step is about to use, before any clipping: the mean over the batches that
     are accumulated and, under DDP, over all processes, and free of the factor that scales the loss in 16 bits. The
-    norms wait for the device once per recorded step. A training that is resumed goes on with the record of its
+    norms wait for the device once per recorded step. Of a long training the record stays short: whenever it holds more
+    than `MOST_STEPS` steps, every second of them is dropped, and twice as many steps lie between two from then on. A
+    training that is resumed goes on with the record of its
     checkpoint; testing a checkpoint leaves the record alone.
 
     Args:
-        every: optimizer steps from one record to the next.
+        every: optimizer steps from one record to the next, at first.
         network: the part of the LightningModule that is watched, and whose names the layers get; `None` watches all.
         calls: names of its modules in the order of their calls (see `weighted_layers`).
 
@@ -38,6 +44,7 @@ class GradientFlow(Callback):
         self.every = every
         self._network = network
         self._calls = tuple(calls)
+        self._interval = every
         self._fitting = True
         self._layers: dict[str, tuple[nn.Parameter, ...]] = {}
         self._names: tuple[str, ...] = ()
@@ -57,6 +64,7 @@ class GradientFlow(Callback):
         self._fitting = stage == "fit"
         if self._fitting:
             self._names, self._steps, self._norms, self._weight_norms = (), [], [], []
+            self._interval = self.every
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the layers, in the network as it is trained."""
@@ -78,7 +86,7 @@ class GradientFlow(Callback):
         """Record the step that is about to be taken, when it is its turn."""
         step = trainer.global_step
         # Some optimizers evaluate a step several times; its first gradient is the one that counts.
-        if step % self.every or (self._steps and step <= self._steps[-1]):
+        if step % self._interval or (self._steps and step <= self._steps[-1]):
             return
         weights = list(self._layers.values())
         gradients = [[weight.grad for weight in group] for group in weights]
@@ -87,6 +95,11 @@ class GradientFlow(Callback):
         self._steps.append(step)
         self._norms.append(norms / _loss_scale(trainer, optimizer))
         self._weight_norms.append(weight_norms)
+        if len(self._steps) > MOST_STEPS:
+            self._interval *= 2
+            kept = [index for index, taken in enumerate(self._steps) if taken % self._interval == 0]
+            for rows in (self._steps, self._norms, self._weight_norms):
+                rows[:] = [rows[index] for index in kept]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record so far."""
@@ -96,12 +109,14 @@ class GradientFlow(Callback):
             "steps": list(record.steps),
             "norms": torch.tensor(record.norms),
             "weight_norms": torch.tensor(record.weight_norms),
+            "interval": self._interval,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the record of a checkpoint, if what it is loaded for is training."""
         if self._fitting:
             self._names, self._steps = tuple(state_dict["layers"]), list(state_dict["steps"])
+            self._interval = state_dict.get("interval", self.every)
             self._norms = list(state_dict["norms"].numpy().T)
             self._weight_norms = list(state_dict["weight_norms"].numpy().T)
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from experiments.errors import UserError
 from experiments.measures.gradient_flow import GradientFlowRecord
+from experiments.runs import gradient_flow
 from experiments.runs.gradient_flow import GradientFlow
 from tests.experiments.conftest import environment
 
@@ -188,6 +189,25 @@ def test_a_resumed_training_has_every_step_once(tmp_path: Path) -> None:
     # Testing an earlier checkpoint loads the state of the callbacks, too.
     resumed.test(Learner(again), loader(), ckpt_path=tmp_path / "epoch=0.ckpt", weights_only=True, verbose=False)
     assert_same(flow.record, by_hand(), every=2)
+
+
+def test_of_a_long_training_the_record_stays_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gradient_flow, "MOST_STEPS", 6)
+    network = new_network()
+    flow, saving = GradientFlow(1, network), ModelCheckpoint(tmp_path, filename="{epoch}", save_on_train_epoch_end=True)
+    trainer(flow, saving, epochs=1).fit(Learner(network), loader())
+    # Steps 0 to 6 are one too many: 0, 2, 4, 6, and then 8.
+    assert flow.record.steps == (0, 2, 4, 6, 8)
+    checkpoint = torch.load(tmp_path / "epoch=0.ckpt", weights_only=True)
+    (state,) = (value for name, value in checkpoint["callbacks"].items() if "GradientFlow" in name)
+    assert state["norms"].shape[1] == len(state["steps"]) == 5
+
+    again = new_network()
+    resumed = GradientFlow(1, again)
+    trainer(resumed).fit(Learner(again), loader(), ckpt_path=tmp_path / "epoch=0.ckpt", weights_only=True)
+    # 10 goes on with that; 12 is one too many again: 0, 4, 8, 12, 16.
+    assert resumed.record.steps == (0, 4, 8, 12, 16)
+    assert_same(resumed.record, by_hand(), every=4)
 
 
 def test_a_second_training_begins_a_second_record() -> None:
