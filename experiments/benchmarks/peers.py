@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
@@ -158,6 +159,14 @@ def torch_flop_counter(network: nn.Module, case: Case) -> Answer:
     return Answer(macs=counter.get_total_flops() // 2)
 
 
+def torch_flop_counter_on_meta(network: nn.Module, case: Case) -> Answer:
+    """The same without numbers, on the meta device."""
+    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in network.state_dict().items()}
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        functional_call(network, shapes, (torch.empty(1, 3, case.side, case.side, device="meta"),))
+    return Answer(macs=counter.get_total_flops() // 2)
+
+
 def torchinfo(network: nn.Module, case: Case) -> Answer:
     """The summary of torchinfo."""
     tool: Any = importlib.import_module("torchinfo")
@@ -194,6 +203,7 @@ def torchlens(network: nn.Module, case: Case) -> Answer:
 TOOLS: dict[str, tuple[Tool, str]] = {
     "whydeep": (whydeep, "torch"),
     "torch FlopCounter": (torch_flop_counter, "torch"),
+    "torch FlopCounter, no data": (torch_flop_counter_on_meta, "torch"),
     "torchinfo": (torchinfo, "torchinfo"),
     "fvcore": (fvcore, "fvcore"),
     "torchscan": (torchscan, "torchscan"),
@@ -281,4 +291,8 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -30,7 +30,7 @@ class CircularPadding(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") != "pad":
             return func(*args, **kwargs)
-        given = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
+        given = {**dict(zip(("input", "pad", "mode", "value"), args, strict=False)), **kwargs}
         tensor, widths = given.get("input"), list(given.get("pad", ()))
         if given.get("mode") != "circular" or not isinstance(tensor, Tensor) or _wraps_twice(tensor, widths):
             return func(*args, **kwargs)

@@ -13,19 +13,19 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from experiments.measures.layers import LayerMeasures
 from experiments.measures.network import NetworkMeasures
+from experiments.measures.palette import BLUE, MAP, ORANGE
 from experiments.measures.reach import Status
 
-COLOURS = "viridis"
-# Okabe & Ito 2008: told apart with any kind of colour vision.
-BLUE, ORANGE = "#0072B2", "#D55E00"
+NAMED_LAYERS = 36  # as many names fit below; of more layers only every so many-th is named
 
 Image = npt.NDArray[np.uint8]
 
 
 def draw_receptive_fields(measures: NetworkMeasures, image: Image | None = None) -> Figure:
-    """Draw the windows of the layers, centred on the input (black), and their sides against the layers.
+    """Draw the window of each layer's centre unit over the input (black), and their sides against the layers.
 
-    Shown are the layers whose output is a map of units with an exact receptive field larger than before.
+    Both show a layer in the same colour. Shown are the layers whose output is a map of units with an exact receptive
+    field larger than before.
 
     Args:
         measures: of the network.
@@ -37,9 +37,9 @@ def draw_receptive_fields(measures: NetworkMeasures, image: Image | None = None)
     growing = _growing(measures.layers)
     if not growing:
         raise ValueError("no layer has an exact receptive field to draw")
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    figure = Figure(figsize=(11, 5.4), layout="constrained")
     windows, sides = figure.subplots(1, 2, width_ratios=(1, 1.2))
-    _draw_windows(windows, [_sizes(layer) for layer in growing], measures.input_shape, image)
+    _draw_windows(windows, growing, measures.input_shape, image)
     _draw_sides(sides, growing, measures.input_shape)
     return figure
 
@@ -64,24 +64,28 @@ def draw_budget(measures: NetworkMeasures) -> Figure:
 
 
 def _draw_windows(
-    axes: Axes, sizes: Sequence[tuple[int, int]], input_shape: tuple[int, int, int], image: Image | None
+    axes: Axes, growing: Sequence[LayerMeasures], input_shape: tuple[int, int, int], image: Image | None
 ) -> None:
     _, height, width = input_shape
-    colours = ScalarMappable(Normalize(1, max(len(sizes), 2)), COLOURS)
+    colours = _colours(len(growing))
     if image is not None:
         axes.imshow(image, extent=(0, width, height, 0))
-    for index, (y, x) in reversed(list(enumerate(sizes, start=1))):
-        corner = (width / 2 - x / 2, height / 2 - y / 2)
-        colour = colours.to_rgba(np.asarray(float(index)))
+    left, right, top, bottom = [0], [width], [0], [height]
+    for index, layer in reversed(list(enumerate(growing))):
+        (first_y, last_y), (first_x, last_x) = _windows(layer)
+        corner, size = (first_x, first_y), (last_x + 1 - first_x, last_y + 1 - first_y)
         if image is None:
-            axes.add_patch(Rectangle(corner, x, y, facecolor=colour, edgecolor="white", linewidth=0.4))
+            axes.add_patch(Rectangle(corner, *size, facecolor=colours[index], edgecolor="white", linewidth=0.4))
         else:
-            axes.add_patch(Rectangle(corner, x, y, facecolor="none", edgecolor=colour, linewidth=1.6))
+            axes.add_patch(Rectangle(corner, *size, facecolor="none", edgecolor=colours[index], linewidth=1.6))
+        for ends, pixel in ((left, first_x), (right, last_x + 1), (top, first_y), (bottom, last_y + 1)):
+            ends.append(pixel)
     axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="black", linewidth=1.5))
-    reach_y, reach_x = (max(side) for side in zip(*sizes, strict=True))
-    half = 0.52 * max(reach_y, reach_x, height, width)
-    axes.set(xlim=(width / 2 - half, width / 2 + half), ylim=(height / 2 + half, height / 2 - half), aspect="equal")
-    axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"Receptive fields, centred on the {height}x{width} input")
+    half = 0.54 * max(max(right) - min(left), max(bottom) - min(top))
+    x, y = (max(right) + min(left)) / 2, (max(bottom) + min(top)) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half), aspect="equal")
+    axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
+    axes.set_title(f"What the centre units see of the {height}x{width} input", fontsize=11)
 
 
 def _draw_sides(axes: Axes, growing: Sequence[LayerMeasures], input_shape: tuple[int, int, int]) -> None:
@@ -92,16 +96,20 @@ def _draw_sides(axes: Axes, growing: Sequence[LayerMeasures], input_shape: tuple
         if axis == 0 or not alike:
             label = "longest path" + ("" if alike else f", {name}")
             sides = [size[axis] for size in sizes]
-            axes.plot(numbers, sides, style, marker="o", markersize=3, color=BLUE, label=label)
+            axes.plot(numbers, sides, style, color=BLUE, linewidth=1, label=label)
+            # In the colours of the windows.
+            axes.scatter(numbers, sides, c=_colours(len(growing)), s=26, edgecolors=BLUE, linewidths=0.6, zorder=3)
     shortest = [max(side or 0 for side in layer.field.shortest_path) for layer in growing]
     if shortest != [max(size) for size in sizes]:
         axes.plot(numbers, shortest, ":", marker="s", markersize=3, color=ORANGE, label="shortest path")
     axes.axhline(max(input_shape[1:]), color="black", linewidth=1, label="input")
-    axes.set(xlabel="layers that widen the receptive field", ylabel="receptive field (pixels)", ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(ylabel="receptive field (pixels)", ylim=(0, None))
+    every = -(-len(growing) // NAMED_LAYERS)
+    axes.set_xticks(numbers[::every], [layer.name or layer.kind for layer in growing[::every]])
+    axes.tick_params("x", rotation=90, labelsize=7)
     axes.legend()
     reach_y, reach_x = (max(side) for side in zip(*sizes, strict=True))
-    axes.set_title(f"{reach_y}x{reach_x} pixels after {len(growing)} layers")
+    axes.set_title(f"{reach_y}x{reach_x} pixels after the {len(growing)} layers that widen it", fontsize=11)
 
 
 def _growing(layers: Sequence[LayerMeasures]) -> list[LayerMeasures]:
@@ -112,10 +120,21 @@ def _growing(layers: Sequence[LayerMeasures]) -> list[LayerMeasures]:
         y, x = layer.receptive_field
         if layer.status is not Status.EXACT or y is None or x is None or None in layer.stride:
             continue
-        if y > largest[0] or x > largest[1]:
+        if (y > largest[0] or x > largest[1]) and None not in layer.field.window:
             largest = max(y, largest[0]), max(x, largest[1])
             growing.append(layer)
     return growing
+
+
+def _colours(count: int) -> list[tuple[float, float, float, float]]:
+    """Return one colour per layer, dark for the first."""
+    scale = ScalarMappable(Normalize(1, max(count, 2)), MAP)
+    return [tuple(map(float, scale.to_rgba(np.asarray(float(number))))) for number in range(1, count + 1)]  # type: ignore[misc]
+
+
+def _windows(layer: LayerMeasures) -> tuple[tuple[int, int], tuple[int, int]]:
+    y, x = layer.field.window
+    return y or (0, -1), x or (0, -1)
 
 
 def _sizes(layer: LayerMeasures) -> tuple[int, int]:

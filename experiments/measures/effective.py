@@ -77,7 +77,7 @@ class EffectiveField:
         For zero-mean random weights its square is expected to be the sum over layers of (k² − 1)/12 times the squared
         stride that the layer meets, as if all weights were the same (section 2).
         """
-        return _deviations(self.energy)
+        return deviations(self.energy)
 
     @property
     def gradient(self) -> FloatArray:
@@ -85,14 +85,6 @@ class EffectiveField:
         root = np.sqrt(self.energy)
         gradient: FloatArray = root / root.sum()
         return gradient
-
-    @property
-    def gradient_standard_deviation(self) -> tuple[float, float]:
-        """Standard deviation of `gradient` per axis (y, x), in pixels; of normal shape, √2 times that of the energy.
-
-        For n convolutions of k x k, all weights the same, it is √(n(k² − 1)/12) (section 2).
-        """
-        return _deviations(self.gradient)
 
     @property
     def luo_size(self) -> float:
@@ -277,7 +269,7 @@ def _covered(distances: FloatArray, half: float) -> FloatArray:
     return covered
 
 
-def _deviations(density: FloatArray) -> tuple[float, float]:
+def deviations(density: FloatArray) -> tuple[float, float]:
     """Return the standard deviations of a density `(H, W)` along its axes (y, x)."""
     y, x = (_deviation(density.sum(axis)) for axis in (1, 0))
     return y, x

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
 from experiments.measures.effective import SHARE, EffectiveField
+from experiments.measures.palette import MAP
 from experiments.measures.reach import Status
 
-COLOURS = "viridis"
 # An energy of normal shape is as small √(2 ln 10⁴) = 4.3 standard deviations away from its middle.
 SMALLEST = 1e-4
 INCHES = 4.6  # per map
@@ -35,7 +35,7 @@ def draw_effective_field(before: EffectiveField, after: EffectiveField | None = 
     for panel, (title, field) in zip(panels, fields.items(), strict=True):
         height, width = field.energy.shape
         relative = (field.energy / field.energy.max()).clip(SMALLEST)
-        image = panel.imshow(relative, cmap=COLOURS, norm=norm, interpolation="nearest")
+        image = panel.imshow(relative, cmap=MAP, norm=norm, interpolation="nearest")
         y, x = field.unit.centre
         half = field.side / 2
         square = ((y - half, y + half), (x - half, x + half))

@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.measures.filters import LayerSelectivity
+from experiments.measures.palette import BLUE, ORANGE
 
 Floats = npt.NDArray[np.float64]
 
 # Okabe & Ito 2008: told apart with any kind of colour vision.
-OWN, CHANCE = "#0072B2", "#D55E00"
+OWN, CHANCE = BLUE, ORANGE
 GREY, RED_GREEN_BLUE = 1, 3  # input channels
 QUANTILE = 0.995  # of the absolute weights, where the colours end: a few outliers do not fade all others
 TILE = 24  # pixels of the picture along a filter, about; wide enough for gaps to be thin

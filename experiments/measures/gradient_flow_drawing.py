@@ -11,19 +11,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from experiments.measures.gradient_flow import GradientFlowRecord, Norms
+from experiments.measures.palette import COLOURS, MAP, ORANGE
 
-COLOURS = "viridis"
 # What has no place on a logarithmic scale. None of these is in the colour map, for any kind of colour vision.
-ZERO, NOT_FINITE, NONE = "black", "#D55E00", "#d9d9d9"
-# Okabe & Ito 2008: told apart with any kind of colour vision; the line says the same in grey.
-LINES = (
-    ("#0072B2", "-", "o"),
-    ("#D55E00", "--", "s"),
-    ("#009E73", "-.", "^"),
-    ("#CC79A7", ":", "D"),
-    ("#E69F00", (0, (2, 1)), "v"),
-    ("#56B4E9", (0, (8, 2)), "P"),
-)
+ZERO, NOT_FINITE, NONE = "black", ORANGE, "#d9d9d9"
+# The line says in grey what the colour does.
+LINES = tuple(zip(COLOURS, ("-", "--", "-.", ":", (0, (2, 1)), (0, (8, 2))), "os^DvP", strict=True))
 NAMED_LAYERS = 45  # as many names fit beside the map; of more layers only every so many-th is named
 MARKED_STEPS = 8  # up to here every step has its tick
 MARKED_LAYERS = 40  # up to here the layers of a profile have points
@@ -55,7 +48,7 @@ def draw_gradient_flow(record: GradientFlowRecord, *, relative: bool = False, ti
         shown = np.ma.array(np.where(finite, values, 1), mask=~finite)
         # One value alone stands in the middle of the scale.
         norm = LogNorm(low, high) if high > low else LogNorm(low / 2, 2 * high)
-        mesh = axes.pcolormesh(*edges, shown, cmap=COLOURS, norm=norm, rasterized=True)
+        mesh = axes.pcolormesh(*edges, shown, cmap=MAP, norm=norm, rasterized=True)
         what = "norm of the gradient / norm of the weights" if relative else "L2 norm of the gradient"
         figure.colorbar(mesh, ax=axes, label=what, pad=0.02)
     legend = [

@@ -27,6 +27,8 @@ class Field:
             is part of `size`; only where that is exact, all of it is, as `size` is cut at the image otherwise.
         aligned: whether the windows along all paths through the network have the same centres (Araujo et al. 2019);
             None where their centres depend on the size of the input.
+        window: the first and the last pixel of the centre unit's window, padding included; None where it depends on the
+            size of the input.
         visible: the first and the last pixel of the image that the centre unit sees at this input size; None also
             where that is only bounded, after a join with a map in which some units see nothing but padding.
         status: exact; whole image (every unit sees all that the input size lets it see); bound (at most this, at this
@@ -40,6 +42,7 @@ class Field:
     start: tuple[Fraction | None, Fraction | None]
     shortest_path: tuple[int | None, int | None]
     aligned: tuple[bool | None, bool | None]
+    window: tuple[tuple[int, int] | None, tuple[int, int] | None]
     visible: tuple[tuple[int, int] | None, tuple[int, int] | None]
     status: Status
     reason: str | None
@@ -51,28 +54,9 @@ class Field:
         return y, x
 
 
-@dataclass(frozen=True)
-class LayerMeasures:
-    """One call of a layer: a module without modules inside, or an operator called by one that has some.
+class HasField:
+    """What has a receptive field, whose numbers it gives under their usual names."""
 
-    Attributes:
-        name: of the module, as in `named_modules`; of an operator, that of the module that calls it.
-        kind: the class of the module, or the operator's name.
-        output_shape: of one image's output, without the batch dimension: `(C, H, W)`.
-        parameters: elements of the parameters that this call is the first to use.
-        macs: multiply-accumulates of convolutions and matrix products for one image of the stated size.
-        activations: elements that these put out.
-        depth: weighted layers on the longest chain from the input to here.
-        field: the receptive field of the output.
-    """
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    parameters: int
-    macs: int
-    activations: int
-    depth: int
     field: Field
 
     @property
@@ -101,6 +85,31 @@ class LayerMeasures:
         return self.field.reason
 
 
+@dataclass(frozen=True)
+class LayerMeasures(HasField):
+    """One call of a layer: a module without modules inside, or an operator called by one that has some.
+
+    Attributes:
+        name: of the module, as in `named_modules`; of an operator, that of the module that calls it.
+        kind: the class of the module, or the operator's name.
+        output_shape: of one image's output, without the batch dimension: `(C, H, W)`.
+        parameters: elements of the parameters that this call is the first to use.
+        macs: multiply-accumulates of convolutions and matrix products for one image of the stated size.
+        activations: elements that these put out.
+        depth: weighted layers on the longest chain from the input to here.
+        field: the receptive field of the output.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    activations: int
+    depth: int
+    field: Field
+
+
 def layer_measures(step: Step) -> LayerMeasures:
     """Return what is known of one step of a forward pass."""
     return LayerMeasures(
@@ -118,8 +127,8 @@ def layer_measures(step: Step) -> LayerMeasures:
 def field_of(known: Known) -> Field:
     """Return the receptive field of a tensor in numbers."""
     if known.sight is None:
-        nothing = (None, None)
-        return Field(nothing, nothing, nothing, nothing, nothing, nothing, nothing, Status.UNSUPPORTED, known.lost)
+        no = (None, None)
+        return Field(no, no, no, no, no, no, no, no, Status.UNSUPPORTED, known.lost)
     y, x = known.sight.as_map().settled().reaches
     worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
     return Field(
@@ -129,6 +138,7 @@ def field_of(known: Known) -> Field:
         start=(_start(y), _start(x)),
         shortest_path=(_shortest(y), _shortest(x)),
         aligned=(_aligned(y), _aligned(x)),
+        window=(_window(y), _window(x)),
         visible=(_visible(y), _visible(x)),
         status=worst.status,
         reason=worst.reason,
@@ -177,6 +187,13 @@ def _shortest(reach: Reach) -> int | None:
 
 def _aligned(reach: Reach) -> bool | None:
     return None if reach.widest is None else reach.aligned
+
+
+def _window(reach: Reach) -> tuple[int, int] | None:
+    if reach.widest is None:
+        return None
+    first, last = reach.widest.at(np.array([(reach.units or 1) // 2]))
+    return (int(first[0]), int(last[0])) if first[0] <= last[0] else None
 
 
 def _visible(reach: Reach) -> tuple[int, int] | None:

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from experiments.measures.layers import Field, LayerMeasures, field_of, layer_measures
-from experiments.measures.reach import Status
+from experiments.measures.layers import Field, HasField, LayerMeasures, field_of, layer_measures
 from experiments.measures.refusal import Refusal, Refused, refusal_of
 from experiments.measures.saved import Saved, saved_for_backward
 from experiments.measures.trace import Trace
@@ -53,7 +52,7 @@ def count_parameters(network: nn.Module) -> Parameters:
 
 
 @dataclass(frozen=True)
-class NetworkMeasures:
+class NetworkMeasures(HasField):
     """The measures of a network at one input size.
 
     Attributes:
@@ -95,31 +94,6 @@ class NetworkMeasures:
     field: Field
     layers: tuple[LayerMeasures, ...]
     blocks: tuple[LayerMeasures, ...]
-
-    @property
-    def receptive_field(self) -> tuple[int | None, int | None]:
-        """Size of the last map's receptive field per axis (y, x), in input pixels."""
-        return self.field.size
-
-    @property
-    def stride(self) -> tuple[Fraction | None, Fraction | None]:
-        """Input pixels between neighbouring units of the last map, per axis (y, x)."""
-        return self.field.stride
-
-    @property
-    def padding(self) -> tuple[int | None, int | None]:
-        """Input pixels by which the last map's first window begins before the image, per axis (y, x)."""
-        return self.field.padding
-
-    @property
-    def status(self) -> Status:
-        """How the receptive field is known."""
-        return self.field.status
-
-    @property
-    def reason(self) -> str | None:
-        """What the status comes from."""
-        return self.field.reason
 
     def at(self, name: str) -> LayerMeasures:
         """Return the (last) call of the module `name`.

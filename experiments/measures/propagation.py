@@ -232,6 +232,11 @@ def memory_of(tensor: Tensor) -> int:
     return key
 
 
+def same_numbers(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are the same part of the same memory."""
+    return memory_of(one) == memory_of(other) and _same_layout(one, other)
+
+
 def _same_layout(one: Tensor, other: Tensor) -> bool:
     """Tell whether two tensors that share memory are the same numbers in the same order."""
     layouts = [(tensor.shape, tensor.stride(), tensor.storage_offset()) for tensor in (one, other)]

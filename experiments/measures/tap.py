@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.measures.circular import OPERATOR, CircularPadding
 from experiments.measures.outputs import tensors_of
-from experiments.measures.propagation import Origin, memory_of, operator_name
+from experiments.measures.propagation import Origin, operator_name, same_numbers
 from experiments.measures.rules.call import tensors_in
 from experiments.measures.weightless import mode_set
 
@@ -67,7 +67,7 @@ class _Tap(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Autograd detaches what it saves of a tensor that is not finished.
         if self._made is not None and func.overloadpacket is not torch.ops.aten.detach:
             for tensor in tensors_in((*args, *kwargs.values())):
-                if tensor.requires_grad and _same(tensor, self._made):
+                if tensor.requires_grad and same_numbers(tensor, self._made):
                     raise _ReachedError(tensor)
         out = func(*args, **kwargs)
         if self._padding:
@@ -152,9 +152,3 @@ def _call(network: nn.Module, images: Tensor) -> None:
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     with mode_set(network, training=False):
         functional_call(network, {**parameters, **buffers}, (images,))
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors are the same part of the same memory."""
-    layouts = [(tensor.shape, tensor.stride(), tensor.storage_offset()) for tensor in (one, other)]
-    return layouts[0] == layouts[1] and memory_of(one) == memory_of(other)

@@ -52,7 +52,10 @@ def pictures(description: Description) -> list[Picture]:
     """Return the pictures that a description has: not every network has a receptive field to be drawn."""
     found = []
     try:
-        caption = "The windows that the units of each layer see, and how their sides grow from layer to layer."
+        caption = (
+            "Over the input: the window of the unit in the middle of each layer's map. Beside it: the sides of the "
+            "windows, in the same colours, from layer to layer."
+        )
         found.append(Picture("fields", caption, fields(description)))
     except ValueError:
         pass  # the table says why

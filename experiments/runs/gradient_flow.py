@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from experiments.errors import UserError
 from experiments.measures.gradient_flow import GradientFlowRecord, layer_norms, weighted_layers
 
-
 # Every checkpoint holds the whole record; a picture has no room for more columns.
 MOST_STEPS = 1024
 
@@ -98,8 +97,9 @@ class GradientFlow(Callback):
         if len(self._steps) > MOST_STEPS:
             self._interval *= 2
             kept = [index for index, taken in enumerate(self._steps) if taken % self._interval == 0]
-            for rows in (self._steps, self._norms, self._weight_norms):
-                rows[:] = [rows[index] for index in kept]
+            self._steps = [self._steps[index] for index in kept]
+            self._norms = [self._norms[index] for index in kept]
+            self._weight_norms = [self._weight_norms[index] for index in kept]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record so far."""

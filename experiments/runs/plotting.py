@@ -9,12 +9,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.measures import palette
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Images = npt.NDArray[np.generic]
 
-# Okabe & Ito 2008: told apart with any kind of colour vision. Marker and line carry the same meaning in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Marker and line carry the meaning of the colour in grey.
+COLOURS = palette.COLOURS
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1)), (0, (8, 2)))
 RIGHT, WRONG = COLOURS[0], COLOURS[1]

@@ -169,6 +169,8 @@ def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
         tracker.metrics({f"gradient/{name}": value for name, value in flow.totals().items()}, step=0)
         tracker.artifact(run_dir / inspection.GRADIENT_FLOW_FILE)
         _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(flow))
+        # Layers of unlike sizes are compared relative to their weights.
+        _save(tracker, run_dir, "gradient_flow_relative.png", draw_gradient_flow(flow, relative=True))
 
 
 def description(name: str, result: RunResult) -> str:

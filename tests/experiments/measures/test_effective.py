@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.measures.effective import effective_field
+from experiments.measures.effective import deviations, effective_field
 from experiments.measures.effective_drawing import draw_effective_field
 from experiments.measures.network import measure
 from experiments.measures.reach import Status
@@ -75,7 +75,7 @@ def test_uniform_layers_spread_as_their_number_times_the_variance_of_a_kernel(n:
         network = uniform(*[(kernel, 1, 1)] * n, channels=channels)
         field = effective_field(network, noise(1, channels, size, size), draws=channels)
         expected = sqrt(n * (kernel**2 - 1) / 12)
-        assert field.gradient_standard_deviation == pytest.approx((expected, expected), abs=1e-9)
+        assert deviations(field.gradient) == pytest.approx((expected, expected), abs=1e-9)
         assert field.energy.sum() == pytest.approx(1)
         assert field.gradient.sum() == pytest.approx(1)
         assert not field.clipped
@@ -98,7 +98,7 @@ def test_strides_and_dilations_multiply_the_spread_of_a_layer(layers: list[tuple
         (kernel**2 - 1) / 12 * (dilation * stride) ** 2
         for (kernel, _, dilation), stride in zip(layers, strides, strict=True)
     )
-    assert field.gradient_standard_deviation == pytest.approx((sqrt(variance),) * 2, abs=1e-9)
+    assert deviations(field.gradient) == pytest.approx((sqrt(variance),) * 2, abs=1e-9)
 
 
 def test_axes_are_y_and_x() -> None:
@@ -143,7 +143,7 @@ def test_the_energy_of_random_layers_spreads_as_the_gradient_of_uniform_ones(n: 
     expected = sqrt(n * 8 / 12)
     luo_size, deviation = RANDOM[n, relu]
     assert field.standard_deviation == pytest.approx((expected, expected), rel=0.05)
-    assert field.gradient_standard_deviation == pytest.approx((deviation, deviation), rel=0.05)
+    assert deviations(field.gradient) == pytest.approx((deviation, deviation), rel=0.05)
     assert field.luo_size == pytest.approx(luo_size, rel=0.08)
 
 

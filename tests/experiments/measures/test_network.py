@@ -376,6 +376,16 @@ def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None
         (patch.get_bbox().height, patch.get_bbox().width) for patch in windows.patches if isinstance(patch, Rectangle)
     ]
     assert drawn == [(11, 27), (11, 19), (7, 15), (7, 7), (3, 3), (33, 17)]
+    # At the pixels that the centre unit, row 8 and column 4, has in them: unit 0 is centred on pixel 1, the next on 3.
+    corners = [patch.get_xy() for patch in windows.patches if isinstance(patch, Rectangle)]
+    assert corners[:5] == [(9 - half_x, 17 - half_y) for half_y, half_x in ((5, 13), (5, 9), (3, 7), (3, 3), (1, 1))]
+    assert corners[5] == (0, 0)
+    # One colour per layer, the same in both pictures.
+    faces = [patch.get_facecolor() for patch in list(windows.patches)[:5]]
+    assert len(set(faces)) == 5
+    assert np.asarray(sides.collections[0].get_facecolor()) == pytest.approx(np.array(faces[::-1]))
+    names = [tick.get_text() for tick in sides.get_xticklabels()]
+    assert names == ["stem.0", "block.conv1", "block.conv2", "block.conv1", "block.conv2"]
     assert np.asarray(sides.lines[0].get_ydata()).tolist() == [3, 7, 7, 11, 11]
     assert np.asarray(sides.lines[1].get_ydata()).tolist() == [3, 7, 15, 19, 27]
     with pytest.raises(ValueError, match="no layer"):

@@ -90,6 +90,7 @@ def test_a_training_that_fails_leaves_its_gradients(whydeep: Whydeep, tmp_path: 
     flow = GradientFlowRecord.from_dict(json.loads((run_dir / "gradient_flow.json").read_text()))
     assert flow.steps[:2] == (0, 1)
     assert (run_dir / "pictures" / "gradient_flow.png").is_file()
+    assert (run_dir / "pictures" / "gradient_flow_relative.png").is_file()
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     kept = {artifact.path for artifact in client.list_artifacts(str(result(run_dir)["run_id"]))}
     assert "gradient_flow.json" in kept
