@@ -47,6 +47,19 @@ class Twice(nn.Module):
         return out
 
 
+class Scaled(nn.Module):
+    """A map times what a convolution makes of its mean, as in squeeze and excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Conv2d(CHANNELS, CHANNELS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H, W)."""
+        out: Tensor = x * self.gate(x.mean((2, 3), keepdim=True))
+        return out
+
+
 class Branches(nn.Module):
     """Branches over the same input, cropped to the smallest and joined by `join`, which uses the first `used`."""
 
@@ -68,14 +81,20 @@ class Branches(nn.Module):
 
 
 class Generator:
-    """Draws networks `(N, 2, H, W) → (N, 2, H', W')`."""
+    """Draws networks `(N, 2, H, W) → (N, 2, H', W')`.
 
-    def __init__(self, seed: int) -> None:
+    With `wider`, also of operators whose windows depend on the input's size, or are all of it.
+    """
+
+    def __init__(self, seed: int, *, wider: bool = False) -> None:
         self.rng = np.random.default_rng(seed)
+        self.wider = wider
 
     def network(self) -> nn.Module:
         """Draw a network of three to six layers, some of which have branches of their own."""
         makers = [self.conv, self.conv, self.pool, self.transposed, self.resample, self.shift, self.branches]
+        if self.wider:
+            makers += [self.adaptive, self.aligned, self.wrapped, self.scaled]
         return nn.Sequential(*(self.one_of(makers)() for _ in range(int(self.rng.integers(3, 7)))))
 
     def one_of(self, choices: Sequence[T]) -> T:
@@ -153,6 +172,26 @@ class Generator:
             ]
         )
 
+    def adaptive(self) -> nn.Module:
+        """Draw pooling to a fixed size."""
+        bins = self.pair(3, 9)
+        return self.one_of([nn.AdaptiveAvgPool2d(bins), nn.AdaptiveMaxPool2d(bins)])
+
+    def aligned(self) -> nn.Module:
+        """Draw an interpolation between corners."""
+        mode = self.one_of(["bilinear", "bicubic"])
+        if self.rng.integers(2):
+            return nn.Upsample(scale_factor=2, mode=mode, align_corners=True)
+        return nn.Upsample(size=self.pair(9, 20), mode=mode, align_corners=True)
+
+    def wrapped(self) -> nn.Module:
+        """Draw a convolution over a map whose borders meet."""
+        return nn.Conv2d(CHANNELS, CHANNELS, 3, self.pair(1, 2), padding=1, padding_mode="circular")
+
+    def scaled(self) -> nn.Module:
+        """Draw a convolution of a map that is scaled by its mean."""
+        return nn.Sequential(Scaled(), self.same())
+
     def branches(self, stride: Pair | None = None) -> nn.Module:
         """Draw branches of one stride, joined in one of several ways; within a branch there may be more of them."""
         inside, stride = stride is not None, stride or self.pair(1, 2)
@@ -174,14 +213,14 @@ class Generator:
         return Branches(many, *self.one_of(joins))
 
 
-def drawn(seed: int) -> tuple[nn.Module, tuple[int, int, int]]:
+def drawn(seed: int, *, wider: bool = False) -> tuple[nn.Module, tuple[int, int, int]]:
     """Return a random network without weights, and an image size `(C, H, W)` that it takes.
 
     Raises:
         ValueError: no such network was found in a hundred attempts.
     """
     for attempt in range(ATTEMPTS):
-        generator = Generator(seed * ATTEMPTS + attempt)
+        generator = Generator(seed * ATTEMPTS + attempt, wider=wider)
         height, width = generator.pair(SMALLEST_IMAGE, LARGEST_IMAGE)
         with torch.device("meta"):
             network = generator.network().eval()

@@ -308,7 +308,8 @@ def _explained(network: nn.Module, shape: tuple[int, int, int], refused: Refused
     if refused.refusal is Refusal.CHANNELS:
         return f"the network does not take images of {channels} channels ({refused.text})"
     if refused.refusal is Refusal.VALUES:
-        return f"nothing but its parameters can be known without numbers: {refused.text}"
+        known = count_parameters(network).total
+        return f"of its {known:,} parameters nothing more can be known without numbers: {refused.text}"
     return f"the network does not take an input of {channels}x{height}x{width}: {refused.text}"
 
 

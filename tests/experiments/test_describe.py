@@ -127,7 +127,10 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_nearest_described(capsys: p
         (["model=torchvision:resnet50", "model.network.depth=5"], "torchvision's networks take no such key"),
         (["model=torchvision:fasterrcnn_resnet50_fpn", "picture=x.png"], "picture=x.png: .* decides by the values of"),
         (["model=torchvision:fasterrcnn_resnet50_fpn", "match.macs=9"], "match.by=width varies networks of conf/model"),
-        (["model=plain20", "match.macs=torchvision:retinanet_resnet50_fpn"], "nothing but its parameters can be known"),
+        (
+            ["model=plain20", "match.macs=torchvision:retinanet_resnet50_fpn"],
+            "nothing more can be known without numbers",
+        ),
         (["json=numbers.txt"], "json=numbers.txt: must end in .json"),
         (["json=nowhere/numbers.json"], "the folder nowhere does not exist"),
         (["picture=drawing.bmp"], "must end in .png or .svg or .pdf"),
@@ -209,7 +212,8 @@ def test_of_a_detector_the_parameters_are_known(
     arguments = [f"model=torchvision:{name}", "num_classes=91", "input=64", f"json={file}"]
     text = printed(capsys, *arguments)
     assert f"torchvision:{name}: {parameters:,} parameters (" in text
-    assert "status unsupported: nothing but its parameters can be known without numbers: " in text
+    unsupported = f"status unsupported: of its {parameters:,} parameters nothing more can be known without numbers: "
+    assert unsupported in text
     assert "decides by the values of a tensor what to do" in text
     content = json.loads(file.read_text(encoding="utf-8"))
     assert (content["model"], content["parameters"]) == (f"torchvision:{name}", parameters)

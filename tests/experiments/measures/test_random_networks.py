@@ -1,5 +1,6 @@
 """Receptive fields of random networks against what the gradient of single units touches."""
 
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +17,7 @@ from experiments.measures.reach import Status
 from experiments.measures.sampling import IntArray, Resampled, Strided, Transposed
 
 NETWORKS = 50
+WIDER = 40
 UNITS_COMPARED = 24
 # More ways through a network than this are not worth their time.
 MOST_ROUTES = 64
@@ -29,6 +31,17 @@ def test_units_see_what_their_gradient_touches(seed: int) -> None:
     assert seen.units >= min(UNITS_COMPARED, 4)
     assert windows.units >= 2
     assert seen.status in (Status.EXACT, Status.BOUND)
+
+
+def test_units_see_what_their_gradient_touches_also_where_the_size_of_the_input_decides() -> None:
+    seen_as: Counter[Status] = Counter()
+    for seed in range(WIDER):
+        network, shape = drawn(seed, wider=True)
+        seen = compare_seen(network, shape, UNITS_COMPARED)
+        assert seen.mismatches == (), seed
+        seen_as[seen.status] += 1
+    assert min(seen_as[status] for status in (Status.EXACT, Status.WHOLE_IMAGE)) >= WIDER // 5
+    assert seen_as[Status.UNSUPPORTED] == 0
 
 
 def test_few_random_networks_are_only_bounded() -> None:

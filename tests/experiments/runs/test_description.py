@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from experiments.measures.drawing import draw_budget
 from experiments.measures.network import measure
-from experiments.runs import description
+from experiments.runs import description, description_page
 from experiments.runs.description import Description, check_memory
 from experiments.runs.description_page import LARGEST_PHOTOGRAPH, fields, page
 from lightning_modules.networks.resnet import CifarResNet
@@ -109,6 +110,19 @@ def test_every_number_stands_below_its_head() -> None:
     }
 
 
+@pytest.mark.parametrize("shape", [(50, 200), (200, 50), (64, 64), (300, 450)])
+def test_the_photograph_is_cut_and_not_stretched(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.zeros((427, 640, 3), dtype=np.uint8)
+    whole[180:247, 286:353] = 255  # a square in the middle
+    monkeypatch.setattr(description_page, "load_sample_image", lambda _: whole)
+    photograph = description_page._photograph(*shape)
+    assert photograph.shape == (*shape, 3)
+    white = photograph[..., 0] > 127
+    tall, wide = (int(white.any(axis).sum()) for axis in (1, 0))
+    assert tall > 4
+    assert abs(tall - wide) <= 1
+
+
 def heights(axes: Axes) -> list[float]:
     return [bar.get_bbox().height for bar in axes.patches if isinstance(bar, Rectangle)]
 
@@ -137,9 +151,9 @@ def test_gradients_of_more_than_the_memory_are_refused(monkeypatch: pytest.Monke
     measures = measure(nn.Conv2d(3, 4, 3, bias=False), (3, 1024, 1024))
     each, weights = 4 * 3 * 1024**2, 4 * 4 * 3 * 9
     monkeypatch.setattr(description, "memory_of_machine", lambda: 5 * each + weights)
-    check_memory(measures, 5)
+    check_memory(measures, "effective", 5)
     with pytest.raises(ValueError, match=r"^effective=6 takes about 72 MiB of memory, .* 60 MiB: .* or fewer images$"):
-        check_memory(measures, 6)
+        check_memory(measures, "effective", 6)
 
 
 def test_the_memory_of_this_machine_is_known() -> None:

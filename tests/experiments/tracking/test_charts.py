@@ -86,6 +86,8 @@ def test_the_view_has_the_asked_for_charts_each_in_a_section_of_its_own_page() -
         ),
         ("LINE", ("val/top1_error",)),
     }
+    # The page draws ten runs unless it is told otherwise.
+    assert {chart["runsCountToCompare"] for chart in state["compareRunCharts"]} == {100}
     sections = {section["uuid"]: section for section in state["compareRunSections"]}
     assert len(sections) == len(state["compareRunSections"])
     assert len({chart["uuid"] for chart in state["compareRunCharts"]}) == len(state["compareRunCharts"])
