@@ -1,16 +1,14 @@
 """What every tensor of a forward pass sees, carried from operator to operator."""
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
+from experiments.measures.memory import memory_of, overlap, same_layout, written_to
 from experiments.measures.multiplications import factors_of
 from experiments.measures.reach import Reach, Status
 from experiments.measures.rules import mixing, shape, spatial
@@ -26,8 +24,6 @@ _SHAPE_ONLY = frozenset(
     {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_empty", "new_zeros"}
     | {"new_ones", "new_full", "new_empty_strided"}
 )
-# Steps to find out whether two parts of a tensor overlap; those that networks make take a few.
-_MOST_WORK = 10_000
 # What they put out are units of the same map.
 _PICKING = frozenset({"select", "unbind"})
 
@@ -104,10 +100,10 @@ class Propagation:
             return self._known[id(tensor)]
         # A view of what was written to since, or a tensor that was given the memory of another (`y.data = x`).
         sharing = [other for other in self._sharing.get(memory, ()) if self._memory[id(other)] == memory]
-        alike = [other for other in sharing if _same_layout(other, tensor)]
+        alike = [other for other in sharing if same_layout(other, tensor)]
         if alike:
             return self._known[id(alike[-1])]
-        return self._part_of(memory) if any(_overlap(other, tensor) for other in sharing) else None
+        return self._part_of(memory) if any(overlap(other, tensor) for other in sharing) else None
 
     def follow(
         self,
@@ -124,7 +120,7 @@ class Propagation:
             id(tensor): known for tensor in tensors_in((*args, *kwargs.values())) if (known := self.known(tensor))
         }
         outputs = [tensor for tensor in (out if isinstance(out, tuple | list) else [out]) if isinstance(tensor, Tensor)]
-        written = _written(func, args, kwargs)
+        written = written_to(func, args, kwargs)
         name = op.removesuffix("_") if op.endswith("_") and op != "copy_" else op
         if not inputs or not (outputs or written) or name in _SHAPE_ONLY:
             return
@@ -177,9 +173,9 @@ class Propagation:
         for other in self._sharing[memory]:
             if other is tensor or self._memory[id(other)] != memory:
                 continue
-            if _same_layout(other, tensor):
+            if same_layout(other, tensor):
                 self._known[id(other)] = known
-            elif _overlap(other, tensor):
+            elif overlap(other, tensor):
                 self._known[id(other)] = self._part_of(memory, known.depth)
 
     def _part_of(self, memory: int, depth: int = 0) -> Known:
@@ -224,64 +220,6 @@ class Propagation:
 
 def _depth(known: Known) -> int:
     return known.depth
-
-
-def memory_of(tensor: Tensor) -> int:
-    """Return what tensors have in common that share memory; on the meta device, too, where no address says so."""
-    key: int = tensor.untyped_storage()._cdata  # noqa: SLF001 - torch has no public name for it
-    return key
-
-
-def same_numbers(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors are the same part of the same memory."""
-    return memory_of(one) == memory_of(other) and _same_layout(one, other)
-
-
-def _same_layout(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors that share memory are the same numbers in the same order."""
-    layouts = [(tensor.shape, tensor.stride(), tensor.storage_offset()) for tensor in (one, other)]
-    return layouts[0] == layouts[1]
-
-
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors that share memory have numbers in common, or whether that is hard to tell."""
-    low, high = sorted((one, other), key=Tensor.storage_offset)
-    distance = int(high.storage_offset() - low.storage_offset()) * high.element_size()
-    # Addresses to compare, which are never read.
-    memory = as_strided(np.empty(1, np.int8), (distance + 1,), (1,))
-    first, second = (
-        as_strided(
-            start,
-            tuple(map(int, (*tensor.shape, tensor.element_size()))),
-            [*(step * tensor.element_size() for step in tensor.stride()), 1],
-        )
-        for start, tensor in ((memory, low), (memory[distance:], high))
-    )
-    try:
-        return np.shares_memory(first, second, _MOST_WORK)  # type: ignore[arg-type]  # the stub knows -1 and 0
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _written(func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """Return the arguments that an operator writes to, in the order in which it returns them.
-
-    The running statistics of batch normalisation, which are written to and not returned, are left out.
-    """
-    return tensors_in([args[key] if isinstance(key, int) else kwargs.get(key) for key in _destinations(func)])
-
-
-@functools.cache
-def _destinations(func: torch._ops.OpOverload) -> tuple[int | str, ...]:
-    """Return the positions, or the names, of the arguments that an operator writes to."""
-    schema = func._schema  # noqa: SLF001 - torch has no public name for it
-    if not schema.is_mutable or "batch_norm" in schema.name:
-        return ()
-    return tuple(
-        argument.name if argument.kwarg_only else position
-        for position, argument in enumerate(schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    )
 
 
 def _apply(namespace: str, call: Call, outputs: Sequence[Tensor]) -> list[Sight | None]:

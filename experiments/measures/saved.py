@@ -13,7 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
 from experiments.measures.attention import attention_as_on_cpu
-from experiments.measures.propagation import memory_of
+from experiments.measures.memory import memory_of
 from experiments.measures.weightless import ShapesOnly, image_of, mode_set, shadows
 
 # So many images that what is kept once for all of them, such as the statistics of batch norm, is less than a byte of

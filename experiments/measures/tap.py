@@ -16,8 +16,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.measures.circular import OPERATOR, CircularPadding
+from experiments.measures.memory import same_numbers
 from experiments.measures.outputs import tensors_of
-from experiments.measures.propagation import Origin, operator_name, same_numbers
+from experiments.measures.propagation import Origin, operator_name
 from experiments.measures.rules.call import tensors_in
 from experiments.measures.weightless import mode_set
 

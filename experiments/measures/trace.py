@@ -17,9 +17,10 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.measures.circular import OPERATOR, CircularPadding
+from experiments.measures.memory import memory_of
 from experiments.measures.multiplications import macs_of
 from experiments.measures.outputs import Output, main_output, tensors_of
-from experiments.measures.propagation import Known, Origin, Propagation, memory_of
+from experiments.measures.propagation import Known, Origin, Propagation
 from experiments.measures.rules.call import kind_of, tensors_in
 from experiments.measures.sight import Sight, axes_of
 from experiments.measures.weightless import SHAPES, meta_arguments, mode_set, shadows

@@ -6,6 +6,7 @@ from typing import Literal
 
 from experiments.measures.channels import UNKNOWN, Channels, side_by_side
 from experiments.measures.reach import Status
+from experiments.measures.regrouping import regroup
 from experiments.measures.rules.call import Call, dims_of, rule
 from experiments.measures.sampling import Extended, Resampled, Sampling, Strided
 from experiments.measures.sight import (
@@ -17,7 +18,6 @@ from experiments.measures.sight import (
     joined,
     plain,
     plain_sizes,
-    regroup,
     size_of,
 )
 
