@@ -14,8 +14,8 @@ from experiments.measures.effective import EffectiveField, effective_field
 from experiments.measures.gradient_flow import GradientFlowRecord, initial_gradient_flow
 from experiments.measures.latency import Latency, time_forward
 from experiments.measures.network import NetworkMeasures, Parameters
+from experiments.measures.outputs import tensors_of
 from experiments.measures.reach import Status
-from experiments.measures.trace import tensors_of
 from experiments.runs.architectures import Architecture
 
 SEED = 0  # of the weights, where numbers are needed
