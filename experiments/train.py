@@ -2,9 +2,11 @@
 
 whydeep train model=resnet20 datamodule=cifar10 augmentation=flip_crop seed=3
 whydeep train -m model=vgg11_small,resnet20 seed=0,1,2
+whydeep train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(0.001,0.3))' hydra.sweeper.n_trials=20
 
--m sweeps over comma-separated values; --cfg job prints the configuration without running it;
-the environment's MLFLOW_TRACKING_URI names a tracking server.
+-m sweeps over comma-separated values; with hydra/sweeper=optuna it searches among values and intervals for the least
+validation error; --cfg job prints the configuration without running it; the environment's MLFLOW_TRACKING_URI names a
+tracking server.
 """
 
 import os
@@ -28,6 +30,7 @@ from experiments.cli import USER_ERROR, complain, run
 from experiments.errors import UserError
 from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, nearest, options_of, without_hydra
 from experiments.runs.options import COMPONENTS
+from experiments.runs.search import ASKED, OBJECTIVE, JobEnd, Search
 from experiments.tracking.credentials import masked
 
 if TYPE_CHECKING:
@@ -68,17 +71,27 @@ def main(argv: Sequence[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sweep = "--multirun" in flags
     asking = bool(flags.keys() & _ASKING.keys())
-    composed = None if asking else _check(overrides, sweep=sweep)
+    search = None if asking else _search(overrides, sweep=sweep)
+    composed = None if asking else _check(overrides, search, sweep=sweep)
     recorded = _open_sweep(composed, overrides) if sweep and not asking else None
-    jobs = _Jobs(argv, len(composed) if composed else None, recorded.labels if recorded else None, announced=sweep)
+    count = search.count if search else len(composed) if composed else None
+    jobs = _Jobs(argv, count, recorded.labels if recorded else None, announced=sweep, searched=search is not None)
     stopped = True
     before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides, sweep=sweep)]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(jobs.run)()
+        if search is None:
+            hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(jobs.run)()
+        else:
+            found = search.run(jobs.run)
+            # Some runs of a search may fail; it has failed where none finished.
+            jobs.codes = [] if found else search.codes
+            if found and recorded:
+                recorded.found(found)
+            print("\n".join(found.lines() if found else ["no run finished with a validation error: none is the best"]))
         stopped = False
     except SystemExit as exit_:
         # A stop; or a question of which Hydra has said that it cannot be answered.
-        return USER_ERROR if exit_.code and not jobs.begun else int(exit_.code or 0)
+        return USER_ERROR if exit_.code and not jobs.begun and not search else int(exit_.code or 0)
     except JobError as failed:
         stopped = False
         jobs.codes.append(failed.code)
@@ -101,20 +114,23 @@ def main(argv: Sequence[str]) -> int:
 class _Jobs:
     """The jobs that Hydra runs: how many began, and the exit codes of those that ended in this process."""
 
-    def __init__(self, argv: Sequence[str], count: int | None, labels: "JobLabels | None", *, announced: bool) -> None:
+    def __init__(
+        self, argv: Sequence[str], count: int | None, labels: "JobLabels | None", *, announced: bool, searched: bool
+    ) -> None:
         self.begun = 0
         self.codes: list[int] = []
         self._argv = argv
         self._count = count
         self._labels = labels
         self._announced = announced
+        self._searched = searched
         self._process = os.getpid()
 
-    def run(self, cfg: DictConfig) -> None:
+    def run(self, cfg: DictConfig) -> JobEnd:
         """Run one job; of its mistakes Hydra would print several lines, and end a sweep with them.
 
         Raises:
-            JobError: it failed, in a process of a launcher's own: nothing else is brought back from there.
+            JobError: it failed, in a process of a launcher's own: from there Hydra's sweeper looks at nothing else.
         """
         self.begun += 1
         elsewhere = os.getpid() != self._process
@@ -124,16 +140,17 @@ class _Jobs:
             print(masked(f"[{self.begun}{of}] {which}"), file=sys.stderr, flush=True)
         try:
             label = self._labels.of(HydraConfig.get().overrides.task) if self._labels else None
-            code = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), self._argv, label)
+            end = _job(without_hydra(cfg, HydraConfig.get().runtime.choices), self._argv, label)
         except UserError as error:
-            code = complain(error)
+            end = JobEnd(complain(error))
         except SystemExit as stop:
             if not elsewhere:
                 raise
-            code = int(stop.code or 0)
-        self.codes.append(code)
-        if code and elsewhere:
-            raise JobError(code)
+            end = JobEnd(int(stop.code or 0))
+        self.codes.append(end.code)
+        if end.code and elsewhere and not self._searched:
+            raise JobError(end.code)
+        return end
 
 
 def _read(argv: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
@@ -199,7 +216,7 @@ def _open_sweep(composed: Sequence[DictConfig] | None, overrides: Sequence[str])
     return open_sweep(compose(common), overrides, swept)
 
 
-def _job(cfg: DictConfig, argv: Sequence[str], label: "Label | None") -> int:
+def _job(cfg: DictConfig, argv: Sequence[str], label: "Label | None") -> JobEnd:
     from experiments.runs.execute import (  # noqa: PLC0415 - seconds that --help saves
         UNLABELLED,
         RunFailed,
@@ -212,15 +229,16 @@ def _job(cfg: DictConfig, argv: Sequence[str], label: "Label | None") -> int:
     except RunFailed as failed:
         which = "" if failed.result is None else f" {failed.result.run_id or failed.result.name}"
         print(f"whydeep: run{which} failed: {masked(str(failed))}", file=sys.stderr)
-        return 1
+        return JobEnd(1, crashed=failed.crashed)
     except RunKilled as killed:
         print(f"whydeep: {killed}; the same command continues the run", file=sys.stderr)
         # This ends a sweep, too.
         raise SystemExit(128 + killed.signal_number) from killed
     from experiments.runs.processes import is_first  # noqa: PLC0415
 
+    end = JobEnd(0, result.metrics.get(OBJECTIVE), result.name)
     if not is_first():
-        return 0
+        return end
     errors = "  ".join(
         f"{name.removeprefix('test/').replace('_', ' ').replace('top', 'top-')} {value:.2f} %"
         for name, value in result.metrics.items()
@@ -229,13 +247,30 @@ def _job(cfg: DictConfig, argv: Sequence[str], label: "Label | None") -> int:
     state = "finished before (rerun=true runs it again)" if result.skipped else "finished"
     run_id = result.run_id or "none before the tracking store answers; whydeep sync asks again"
     print(f"{result.name}: {state}\n  test: {errors}\n  run id: {run_id}\n  directory: {result.run_dir}")
-    return 0
+    return end
 
 
-def _check(overrides: Sequence[str], *, sweep: bool) -> list[DictConfig] | None:
-    """Validate every job before the first of them runs; return their configurations where they are known."""
+def _search(overrides: Sequence[str], *, sweep: bool) -> Search | None:
+    """Return the search that is asked for, if one is."""
+    if not any(override.lstrip("+") == ASKED for override in overrides):
+        return None
+    if not sweep:
+        raise UserError(f"{ASKED}: goes with -m")
+    try:
+        return Search(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, overrides)) from error
+
+
+def _check(overrides: Sequence[str], search: Search | None, *, sweep: bool) -> list[DictConfig] | None:
+    """Validate every job before the first of them runs; return their configurations where they are known.
+
+    Those of a search are not: it is its listed values and the ends of its intervals that are validated.
+    """
     jobs = [[*overrides]]
-    if sweep:
+    if search:
+        jobs = search.space.examples()
+    elif sweep:
         if any(override.lstrip("+").startswith("hydra/sweeper") for override in overrides):
             return None  # another sweeper decides its jobs as it goes
         try:

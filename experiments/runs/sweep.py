@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from experiments.runs.label import PARENT_TAG, Label
 from experiments.runs.place import tracking_options
+from experiments.runs.search import LENGTH, OBJECTIVE, Found
 from experiments.tracking.credentials import masked
 from experiments.tracking.parents import parent_by_key
 from experiments.tracking.tracker import RunTracker, open_run
@@ -41,7 +42,15 @@ class Sweep:
 
     def __init__(self, tracker: RunTracker, given: Sequence[str]) -> None:
         self._tracker = tracker
+        self._command = f"`{shlex.join(['whydeep', 'train', '-m', *map(masked, given)])}`"
+        tracker.description(self._command)
         self.labels = JobLabels(tracker.key, tuple(given))
+
+    def found(self, found: Found) -> None:
+        """Record the best run of a search."""
+        self._tracker.metrics({OBJECTIVE: found.error}, step=0)
+        said = "\n".join(found.lines())
+        self._tracker.description(f"{self._command}\n\n```\n{said}\n```")
 
     def finish(self, codes: Sequence[int], *, stopped: bool) -> None:
         """End the run: `codes` are those of the jobs that ended."""
@@ -63,13 +72,13 @@ def open_sweep(cfg: DictConfig, given: Sequence[str], swept: Sequence[str]) -> S
     Raises:
         UserError: another process runs the same sweep, or the store's address cannot be used.
     """
-    shown = [masked(override) for override in given]
-    digits = hashlib.sha256("\n".join(sorted(shown)).encode()).hexdigest()[:8]
+    # A search that goes further is the same one.
+    asked = sorted(masked(override) for override in given if not override.startswith(LENGTH))
+    digits = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:8]
     tracker = open_run(
         Path(cfg.runs_dir) / f"sweep-{digits}",
         tracking_options(cfg),
         name=masked(" ".join(swept))[:LONGEST_NAME] or f"sweep {digits}",
         tags={KIND_TAG: "sweep"},
     )
-    tracker.description(f"`{shlex.join(['whydeep', 'train', '-m', *shown])}`")
     return Sweep(tracker, given)
