@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import yaml
+
 from experiments.errors import UserError
 
 
@@ -61,3 +63,18 @@ def check_keys(overrides: Iterable[str], own: Iterable[str], *, less: Iterable[s
         root = key.partition(".")[0].partition("/")[0]
         if assigned and root not in known and root != "hydra":
             raise UserError(f"{key}: unknown key; {nearest(key, {*known, *own} - {*less})}")
+
+
+def seeds_of(text: str) -> int | list[int]:
+    """Read `3` or `[0, 4]`; whether they can be seeds is the study's to say.
+
+    Raises:
+        UserError: neither a number nor a list of numbers.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+    if isinstance(value, int) or (isinstance(value, list) and all(isinstance(seed, int) for seed in value)):
+        return value
+    raise UserError(f"seeds={text}: must be a number of seeds, or a list such as [0,4]")

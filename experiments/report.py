@@ -30,6 +30,7 @@ from experiments.errors import UserError
 if TYPE_CHECKING:
     from experiments.studies.gather import Gathered
     from experiments.tracking.options import TrackingOptions
+    from experiments.tracking.search import Search
 
 KEYS = {
     "runs_dir": "runs",
@@ -59,18 +60,22 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{' '.join(names) or 'report'}: give the name of one study, as in `whydeep report NAME`")
     check_keys(overrides, KEYS)
     formats = _formats(str(keys["format"]))
-    options = _options(keys)
 
-    from experiments.studies.gather import gather  # noqa: PLC0415 - what --help and mistakes save
+    from experiments.runs.training import METRICS  # noqa: PLC0415 - what --help and mistakes save
+    from experiments.studies.gather import gather  # noqa: PLC0415
     from experiments.studies.membership import variation  # noqa: PLC0415
+    from experiments.tracking.options import recorded_there  # noqa: PLC0415
     from experiments.tracking.search import Search  # noqa: PLC0415
     from experiments.tracking.store import Store  # noqa: PLC0415
 
+    options = recorded_there(str(keys["runs_dir"]), keys["tracking.uri"], keys["tracking.artifact_root"])
     search = Search(Store(options.destination(), options.timeout_seconds))
-    gathered = gather(search, names[0], variation(overrides, keys["scale"]))
     files = {key: Path(str(keys[key])) for key in ("check", "write", "reference") if keys[key] is not None}
+    # A reference holds all that was measured; ten thousand runs of a report need not bring it.
+    more = METRICS if "reference" in files else ()
+    gathered = gather(search, names[0], variation(overrides, keys["scale"]), metrics=more)
     if files:
-        return _files(gathered, files)
+        return _files(gathered, search, files)
     return _report(gathered, options, keys["to"], formats)
 
 
@@ -100,9 +105,10 @@ def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, fo
     return 0
 
 
-def _files(gathered: "Gathered", files: dict[str, Path]) -> int:
+def _files(gathered: "Gathered", search: "Search", files: dict[str, Path]) -> int:
     from experiments.studies.block import differences, write_block  # noqa: PLC0415 - imported late, as above
     from experiments.studies.judging import judged  # noqa: PLC0415
+    from experiments.studies.made_of import stored_arms  # noqa: PLC0415
     from experiments.studies.reference import write_reference  # noqa: PLC0415
 
     verdicts = judged(gathered)
@@ -110,7 +116,7 @@ def _files(gathered: "Gathered", files: dict[str, Path]) -> int:
     if (file := files.get("write")) is not None:
         print(f"{file}: {'brought up to date' if write_block(file, gathered, verdicts) else 'is up to date'}")
     if (file := files.get("reference")) is not None:
-        write_reference(file, gathered, verdicts)
+        write_reference(file, gathered, verdicts, stored_arms(search, gathered))
         print(f"reference: {file}")
     if (file := files.get("check")) is not None:
         found = differences(file, gathered, verdicts)
@@ -119,20 +125,6 @@ def _files(gathered: "Gathered", files: dict[str, Path]) -> int:
         print(f"{file}: {'differs from the store' if found else 'matches the store'}")
         code = int(bool(found))
     return code
-
-
-def _options(keys: dict[str, str | None]) -> "TrackingOptions":
-    from experiments.tracking.addresses import sqlite_file  # noqa: PLC0415 - imported late, as above
-    from experiments.tracking.options import TrackingOptions  # noqa: PLC0415
-
-    options = TrackingOptions(
-        uri=keys["tracking.uri"], artifact_root=keys["tracking.artifact_root"], runs_dir=str(keys["runs_dir"])
-    )
-    options.check()
-    file = sqlite_file(options.destination().uri)
-    if file is not None and not file.exists():
-        raise UserError(f"runs_dir={keys['runs_dir']}: nothing is recorded in {file} yet")
-    return options
 
 
 def _formats(text: str) -> list[str]:

@@ -24,9 +24,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-import yaml
-
-from experiments.arguments import check_keys, split_arguments
+from experiments.arguments import check_keys, seeds_of, split_arguments
 from experiments.cli import run
 from experiments.errors import UserError
 from experiments.tracking.credentials import masked
@@ -71,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     scale = keys["scale"] or AS_WRITTEN
     study = read_study(names[0]).at_scale(scale)
     if keys["seeds"] is not None:
-        study = study.with_seeds(_seeds(keys["seeds"]))
+        study = study.with_seeds(seeds_of(keys["seeds"]))
     only_plan, asked = _flag("plan", keys["plan"]), not _flag("yes", keys["yes"])
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -106,17 +104,6 @@ def _flag(key: str, text: str | None) -> bool:
     if text not in ("true", "false"):
         raise UserError(f"{key}={text}: must be true or false")
     return text == "true"
-
-
-def _seeds(text: str) -> int | list[int]:
-    """Read `3` or `[0, 4]`; whether they can be seeds is the study's to say."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = None
-    if isinstance(value, int) or (isinstance(value, list) and all(isinstance(seed, int) for seed in value)):
-        return value
-    raise UserError(f"seeds={text}: must be a number of seeds, or a list such as [0,4]")
 
 
 if __name__ == "__main__":

@@ -250,7 +250,7 @@ def compare_numbers(recorded: RunResult, now: RunResult) -> Numbers:
         )
     known = {name for name, _ in before}
     points = [*before, *(point for point in after if point not in before and point[0] in known)]
-    unlike = [point for point in points if _bits(before.get(point)) != _bits(after.get(point))]
+    unlike = [point for point in points if bits(before.get(point)) != bits(after.get(point))]
     first = None
     if unlike:
         # What the training measured comes before what was measured of its outcome.
@@ -270,7 +270,8 @@ def _journal(run_dir: Path) -> dict[tuple[str, int], float]:
     }
 
 
-def _bits(value: float | None) -> bytes | None:
+def bits(value: float | None) -> bytes | None:
+    """Return a number's bits, by which it is the same or not, NaN included; `None` for none."""
     return None if value is None else np.float64(value).tobytes()
 
 

@@ -77,7 +77,7 @@ def run_again(order: Order) -> Answer:
     _check_house(order["house"])
     cfg = OmegaConf.create(order["config"])
     check_allowed(cfg)
-    with _threads(order["threads"]):
+    with computing_threads(order["threads"]):
         _check_data(cfg, order["data"])
         more: dict[str, Any] = {}
         if "label" in inspect.signature(execute).parameters:
@@ -155,7 +155,7 @@ def _check_data(cfg: "DictConfig", digest: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _threads(number: int | None) -> Iterator[None]:
+def computing_threads(number: int | None) -> Iterator[None]:
     """Let torch, and the processes that it starts, compute with so many threads while inside."""
     if number is None:
         yield

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.text import Text
 
+from experiments.runs.place import tracking_options
 from experiments.runs.result import RunResult
 from experiments.runs.settle import settle
 from experiments.studies import membership
@@ -99,12 +99,22 @@ class Conduct:
         scale: at which it runs.
         overrides: for all arms, from the command line.
         command: the command line, for the record.
+        reproduction: what it is called where it reproduces a study that was recorded: it is told apart by that.
 
     Raises:
         UserError: an arm, a claim, a budget or an override that cannot be; nothing has been written.
     """
 
-    def __init__(self, study: Study, name: str, scale: str, overrides: Sequence[str], command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        name: str,
+        scale: str,
+        overrides: Sequence[str],
+        command: Sequence[str],
+        *,
+        reproduction: str | None = None,
+    ) -> None:
         check_metric(study)
         claims_of(study)
         self.study = study
@@ -114,13 +124,18 @@ class Conduct:
         self._cfg = arms[0].cfg
         self.runs_dir = Path(self._cfg.runs_dir)
         self.title = name
-        varied = membership.variation([*map(masked, overrides)], scale)
+        varied = membership.variation([*map(masked, overrides)], scale, reproduction)
         if varied != membership.AS_WRITTEN:
             self.title = f"{name} ({varied})"
         self._folder = membership.study_folder(self.runs_dir, name, varied)
         self.states = look(arms, study.seeds, self._folder)
         self._written = write_down(name, varied, study, self.states, [*map(masked, command)])
         check_measures(study, self._written.arms)
+
+    @property
+    def tracking(self) -> TrackingOptions:
+        """Where and how its runs are recorded."""
+        return tracking_options(self._cfg)
 
     @cached_property
     def _forecasts(self) -> list[Forecast]:
@@ -147,7 +162,7 @@ class Conduct:
     def run(self, options: ExecutionOptions) -> Answer:
         """Run what is missing, and answer."""
         remember(self.states, self._folder)
-        tracking = instantiate(self._cfg.tracking)
+        tracking = self.tracking
         recorded = open_study(self._written, self.runs_dir, tracking)
         if tracking.deliver:
             recorded.wait()

@@ -1,9 +1,10 @@
 """Where the runs of a study come from: commit, packages and hardware, and which runs share them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from experiments.runs.ingredients import HARDWARE
 from experiments.tracking.search import StoredRun
 
 # Packages whose versions can change a number of the report; all of them are in each run's provenance.
@@ -31,12 +32,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Environment:
-    """An origin with the versions of some packages, and the number of runs that share it."""
+    """An origin with the versions of some packages, and the number of runs that share it.
+
+    `packages` holds all versions, `machine` what one of the runs recorded of the hardware; both are empty where that
+    cannot be read.
+    """
 
     origin: Origin
     versions: str
     packages: Mapping[str, str]
     runs: int
+    machine: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def told(self) -> str:
@@ -70,4 +76,5 @@ def environment(origin: Origin, recorded: Mapping[str, object], runs: int) -> En
         packages["python"] = python
     told = [f"Python {packages['python']}"] if "python" in packages else []
     told += [f"{name} {packages[name]}" for name in TOLD_PACKAGES if name in packages]
-    return Environment(origin, ", ".join(told), packages, runs)
+    machine = {name: recorded[name] for name in HARDWARE if name in recorded}
+    return Environment(origin, ", ".join(told), packages, runs, machine)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -65,31 +65,32 @@ class StoredOutcome:
     input_shape: tuple[int, int, int]
 
 
-def gather(search: Search, name: str, varied: str) -> Gathered:
+def gather(search: Search, name: str, varied: str, *, metrics: Collection[str] = ()) -> Gathered:
     """Read a study from MLflow.
 
     Args:
         search: of the store.
         name: of the study.
         varied: which of its variations, see `membership.variation`.
+        metrics: to bring of each run, besides those that the study is judged by.
 
     Raises:
         UserError: no such study or variation was recorded, or the store cannot be asked.
     """
     try:
-        return _gather(search, name, varied)
+        return _gather(search, name, varied, metrics)
     except StoreAwayError as error:
         raise UserError(f"{name}: the tracking store cannot be asked ({error})") from error
 
 
-def _gather(search: Search, name: str, varied: str) -> Gathered:
+def _gather(search: Search, name: str, varied: str, metrics: Collection[str]) -> Gathered:
     study_run = _study_run(search, name, varied)
     with tempfile.TemporaryDirectory() as folder:
         file = search.artifact(study_run, FILE, Path(folder))
         if file is None:
             raise UserError(f"{name}: run {study_run.run_id} has no {FILE} yet; `whydeep sync` sends what is left")
         written = read_written(file)
-    wanted = [written.study.metric, TRAIN_SECONDS, *_metrics_of_claims(written)]
+    wanted = {written.study.metric, TRAIN_SECONDS, *_metrics_of_claims(written), *metrics}
     tags = {membership.STUDY_TAG: name, membership.VARIATION_TAG: varied}
     own = search.tagged(tags, wanted_tags=_TAGS, wanted_metrics=wanted)
     arms = {run.tags[membership.ARM_TAG]: run for run in own if run.tags.get(membership.KIND_TAG) == "arm"}

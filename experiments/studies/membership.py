@@ -26,15 +26,17 @@ Kind = Literal["study", "arm", "run", "sweep"]
 AS_WRITTEN = "as written"
 
 
-def variation(overrides: Sequence[str], scale: str | None = None) -> str:
+def variation(overrides: Sequence[str], scale: str | None = None, reproduction: str | None = None) -> str:
     """Say in one line what distinguishes a study from its file: `as written`, or its scale and overrides.
 
     Args:
         overrides: for all arms, from the command line.
         scale: of the study; `None` or `laptop` for the one that is written.
+        reproduction: what it is called, where it reproduces a study that was recorded.
     """
     told = [] if scale in (None, "laptop") else [f"scale={scale}"]
     told += sorted(override for override in overrides if not _is_execution(override_key(override)))
+    told += [] if reproduction is None else [reproduction]
     return " ".join(told) or AS_WRITTEN
 
 

@@ -1,19 +1,24 @@
 """The recorded result of a study as a file of the repository: what others compare theirs with."""
 
-import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from experiments.errors import UserError
+from experiments.runs.identity import HOUSE
+from experiments.studies import membership
 from experiments.studies.claims_said import Judged
 from experiments.studies.gather import Gathered
+from experiments.studies.made_of import MadeOf
 from experiments.studies.study import Study
 
 FORMAT = 1
+FOLDER = HOUSE / "docs" / "studies"
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,16 @@ class ReferenceRun:
 
 @dataclass(frozen=True)
 class ReferenceArm:
-    """One arm: how it was made, its measures and its runs."""
+    """One arm: how it was made, its measures and its runs.
+
+    `made_of` has its code in the study's `code`, and is `None` where the store had not the files that say it.
+    """
 
     name: str
     overrides: tuple[str, ...]
     measures: Mapping[str, float]
     runs: tuple[ReferenceRun, ...]
+    made_of: MadeOf | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,14 @@ class ReferenceEnvironment:
     uncommitted: bool
     hardware: str
     packages: Mapping[str, str]
+    machine: Mapping[str, Any]
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """Packages and hardware as the provenance of a run has them."""
+        versions = {name: version for name, version in self.packages.items() if name != "python"}
+        python = {"python": self.packages["python"]} if "python" in self.packages else {}
+        return {**python, "packages": versions, **self.machine}
 
 
 @dataclass(frozen=True)
@@ -68,34 +85,77 @@ class Reference:
     Attributes:
         name: of the study.
         variation: of the study.
-        definition: digest of the study as it was asked, see `definition_digest`.
+        definition: the study as it was asked, see `definition_of`.
         metric: what arms are compared by; lower is better.
         arms: in the study's order.
         verdicts: on the claims.
         environments: where the runs come from.
+        code: digests of the source files of all arms, by module.
     """
 
     name: str
     variation: str
-    definition: str
+    definition: Mapping[str, Any]
     metric: str
     arms: tuple[ReferenceArm, ...]
     verdicts: tuple[ReferenceVerdict, ...]
     environments: tuple[ReferenceEnvironment, ...]
+    code: Mapping[str, str]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that every arm was run under."""
+        return [run.seed for run in self.arms[0].runs]
+
+    @property
+    def made_of(self) -> dict[str, MadeOf]:
+        """What the arms are made of, by their names, as far as it is known."""
+        return {arm.name: arm.made_of for arm in self.arms if arm.made_of is not None}
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """Packages and hardware, those of most runs first, as far as they could be read."""
+        return [one.session for one in self.environments if one.packages]
 
     def arm(self, name: str) -> ReferenceArm | None:
         """The arm called `name`, if there is one."""
         return next((arm for arm in self.arms if arm.name == name), None)
 
 
-def definition_digest(study: Study) -> str:
-    """Return the digest of what a study asks: of all but its wording."""
-    asked = study.model_dump(mode="json", by_alias=True, exclude={"question", "source", "scales"})
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+def definition_of(study: Study) -> dict[str, Any]:
+    """Return what a study asks: all but its wording, its seeds, which are told with the runs, and what goes unsaid.
+
+    A key that a later whydeep knows, and that stands at its default, changes nothing of it.
+    """
+    told = {"question", "source", "scales", "seeds"}
+    asked: dict[str, Any] = study.model_dump(mode="json", by_alias=True, exclude=told, exclude_defaults=True)
+    return asked
 
 
-def reference(gathered: Gathered, verdicts: Mapping[str, Judged]) -> Reference:
-    """Return the result of a study as it is kept."""
+def reference_file(name: str, varied: str) -> Path:
+    """Return where the repository keeps a study's reference: `NAME.json`, of a variation `NAME.toy.json` and the like.
+
+    Args:
+        name: of the study.
+        varied: which of its variations, see `membership.variation`.
+    """
+    parts = [] if varied == membership.AS_WRITTEN else varied.split(" ")
+    slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", part.removeprefix("scale=")).strip("-") for part in parts]
+    return FOLDER / f"{'.'.join([name, *slugs])}.json"
+
+
+def reference(gathered: Gathered, verdicts: Mapping[str, Judged], made_of: Mapping[str, MadeOf]) -> Reference:
+    """Return the result of a study as it is kept; `made_of` is of its arms, as far as it is known.
+
+    Raises:
+        UserError: a run is missing.
+    """
+    missing = [run for run in gathered.comparison.replicates if run.reason is not None]
+    if missing:
+        raise UserError(
+            f"{gathered.written.name}: {len(missing)} runs are missing, first {missing[0].arm} seed {missing[0].seed} "
+            f"({missing[0].reason}); only a study that is finished is compared with"
+        )
     written, comparison = gathered.written, gathered.comparison
     identities = {(one.arm, one.seed): one.identity for one in written.replicates}
     arms = [
@@ -114,38 +174,41 @@ def reference(gathered: Gathered, verdicts: Mapping[str, Judged]) -> Reference:
                 )
                 for run in arm.replicates
             ),
+            made_of=replace(made_of[arm.name], code={}) if arm.name in made_of else None,
         )
         for arm in comparison.arms
     ]
     return Reference(
         name=written.name,
         variation=written.variation,
-        definition=definition_digest(written.study),
+        definition=definition_of(written.study),
         metric=comparison.metric,
         arms=tuple(arms),
         verdicts=tuple(_verdict(name, verdict) for name, verdict in verdicts.items()),
         environments=tuple(
             ReferenceEnvironment(
-                found.runs, found.origin.commit, found.origin.uncommitted, found.origin.hardware, dict(found.packages)
+                found.runs,
+                found.origin.commit,
+                found.origin.uncommitted,
+                found.origin.hardware,
+                dict(found.packages),
+                dict(found.machine),
             )
             for found in gathered.environments
         ),
+        code={module: digest for made in made_of.values() for module, digest in sorted(made.code.items())},
     )
 
 
-def write_reference(path: Path, gathered: Gathered, verdicts: Mapping[str, Judged]) -> None:
-    """Write the result of a study to `path`.
+def write_reference(
+    path: Path, gathered: Gathered, verdicts: Mapping[str, Judged], made_of: Mapping[str, MadeOf]
+) -> None:
+    """Write the result of a study to `path`; `made_of` is of its arms, as far as it is known.
 
     Raises:
         UserError: a run is missing, or the file cannot be written.
     """
-    missing = [run for run in gathered.comparison.replicates if run.status != "FINISHED"]
-    if missing:
-        raise UserError(
-            f"reference={path}: {len(missing)} runs are missing, first {missing[0].arm} seed {missing[0].seed} "
-            f"({missing[0].reason}); a reference is written of a study that is finished"
-        )
-    content = {"format": FORMAT, **asdict(reference(gathered, verdicts))}
+    content = {"format": FORMAT, **asdict(reference(gathered, verdicts, made_of))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -101,3 +101,17 @@ class TrackingOptions:
             check_usable(uri, "MLFLOW_TRACKING_URI")
         else:
             check_usable(uri, f"runs_dir={self.runs_dir}: store")
+
+
+def recorded_there(runs_dir: str, uri: str | None = None, artifact_root: str | None = None) -> TrackingOptions:
+    """Return the options of a store that has been written to.
+
+    Raises:
+        UserError: it can never work on this machine, or nothing is in it yet.
+    """
+    options = TrackingOptions(uri=uri, artifact_root=artifact_root, runs_dir=runs_dir)
+    options.check()
+    file = sqlite_file(options.destination().uri)
+    if file is not None and not file.exists():
+        raise UserError(f"runs_dir={runs_dir}: nothing is recorded in {file} yet")
+    return options

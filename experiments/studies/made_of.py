@@ -1,0 +1,154 @@
+"""What the arms of a study are made of, as one of their runs recorded it: code, data, configuration."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.errors import UserError
+from experiments.runs.identity import ingredients
+from experiments.runs.ingredients import DEVICE_KEYS, Difference, Ingredients, code_differences, differences
+from experiments.runs.likeness import test_pictures
+from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE
+from experiments.runs.result import RunResult
+from experiments.studies.gather import Gathered
+from experiments.tracking.search import Search, StoredRun
+from experiments.tracking.store import RefusedError, StoreAwayError
+
+FILES = (CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE)
+SEED_KEYS = ("seed", "datamodule.seed")
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What one run of an arm is made of.
+
+    Attributes:
+        seed: of that run.
+        pictures: that its test counted.
+        configuration: what decides the result, and on what it was computed; not where files lay.
+        digest: of the configuration, as the run's identity has it.
+        data: digest of the pictures.
+        split: digest of how they were divided.
+        code: digest of each source file that the configuration reaches, by module.
+    """
+
+    seed: int
+    pictures: int
+    configuration: Mapping[str, Any]
+    digest: str
+    data: str
+    split: str
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, run_dir: Path) -> "MadeOf":
+        """Read it from a folder that has the files of a run.
+
+        Raises:
+            UserError: a file is missing, or not what a run writes.
+        """
+        recorded = Ingredients.read(run_dir)
+        cfg = OmegaConf.create(ingredients(recorded.cfg))
+        for key in DEVICE_KEYS:
+            if (value := OmegaConf.select(recorded.cfg, key)) is not None:
+                OmegaConf.update(cfg, key, value)
+        return cls(
+            seed=int(cfg.seed),
+            pictures=test_pictures(run_dir),
+            configuration=_plain(cfg),
+            digest=recorded.configuration,
+            data=recorded.data,
+            split=recorded.split,
+            code=dict(recorded.code),
+        )
+
+    def under(self, seed: int) -> "MadeOf":
+        """Return it as it would be under another seed, but for the split and the digest, which follow from it."""
+        cfg = OmegaConf.create(dict(self.configuration))
+        for key in SEED_KEYS:
+            if OmegaConf.select(cfg, key) == self.seed:
+                OmegaConf.update(cfg, key, seed)
+        return replace(self, seed=seed, configuration=_plain(cfg))
+
+    def as_ingredients(self) -> Ingredients:
+        """Return it as a run's, without code and provenance, which are told of the study as a whole."""
+        cfg = OmegaConf.create(dict(self.configuration))
+        return Ingredients(cfg, {}, self.data, self.split, self.digest, ())
+
+
+def here_arms(gathered: Gathered, seeds: Mapping[str, int]) -> dict[str, MadeOf]:
+    """Return what the arms are made of whose runs lie on this machine; of the run with the seed in `seeds`, if any.
+
+    Raises:
+        UserError: a finished run's file is missing, or not what a run writes.
+    """
+    found = {}
+    for arm in gathered.comparison.arms:
+        finished = sorted(arm.counted, key=lambda run: (run.seed != seeds.get(arm.name), run.seed))
+        if finished and isinstance(result := finished[0].result, RunResult):
+            found[arm.name] = MadeOf.read(result.run_dir)
+    return found
+
+
+def stored_arms(search: Search, gathered: Gathered) -> dict[str, MadeOf]:
+    """Return what the arms are made of, read from the store; without those whose files it does not have.
+
+    Raises:
+        UserError: the store cannot be asked, or a file is not what a run writes.
+    """
+    first = {arm.name: arm.counted[0].result for arm in gathered.comparison.arms if arm.counted}
+    ids = {name: result.run_id for name, result in first.items() if result is not None and result.run_id is not None}
+    try:
+        runs = {run.run_id: run for run in search.named(list(ids.values()), wanted_tags=())}
+        read = {name: _stored(search, runs[run_id]) for name, run_id in ids.items() if run_id in runs}
+    except (StoreAwayError, RefusedError) as error:
+        raise UserError(f"{gathered.written.name}: the tracking store cannot be asked ({error})") from error
+    return {name: made for name, made in read.items() if made is not None}
+
+
+def _stored(search: Search, run: StoredRun) -> MadeOf | None:
+    with tempfile.TemporaryDirectory() as folder:
+        if any(search.artifact(run, name, Path(folder)) is None for name in FILES):
+            return None
+        # It counts what was tested, also where that was a part of the pictures.
+        search.artifact(run, "test_classes.json", Path(folder))
+        return MadeOf.read(Path(folder))
+
+
+def made_differences(
+    recorded: Mapping[str, MadeOf], code: Mapping[str, str], now: Mapping[str, MadeOf], *, whole: bool
+) -> list[Difference]:
+    """Return what differs of code, data, device and configuration; not of packages and machines.
+
+    What differs alike in all arms is told once; what differs in some, with the name of the first of them.
+
+    Args:
+        recorded: what the arms were made of that are known now, by their names.
+        code: the code of all arms that were recorded.
+        now: what they are made of now.
+        whole: these are all arms: code that none of them reaches now is a difference.
+    """
+    code_now = {module: digest for name in now for module, digest in now[name].code.items()}
+    reached = {module: digest for module, digest in code.items() if whole or module in code_now}
+    found: dict[Difference, list[str]] = {}
+    for name, then in recorded.items():
+        mine = now[name]
+        theirs = then if then.seed == mine.seed else replace(then.under(mine.seed), split=mine.split)
+        for one in differences(theirs.as_ingredients(), mine.as_ingredients()):
+            # The digest of a configuration follows from its seed.
+            if one.name != "digest" or theirs is then:
+                found.setdefault(one, []).append(name)
+    every = len(recorded)
+    said = [one if len(arms) == every else replace(one, name=f"{arms[0]}: {one.name}") for one, arms in found.items()]
+    return [*code_differences(reached, code_now), *said]
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    content = OmegaConf.to_container(cfg, resolve=True)
+    if not isinstance(content, dict):
+        raise TypeError("a run's configuration is a mapping")
+    return {str(key): value for key, value in content.items()}
