@@ -2,6 +2,8 @@
 
 import os
 import re
+import sqlite3
+from contextlib import closing
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +17,6 @@ _SCHEMES = (*DATABASES, *_SERVERS, "databricks")
 _ALLOWED = (
     "allowed: null (SQLite in runs_dir), sqlite:///FILE.db, postgresql://…, mysql://…, mssql://…, http(s)://HOST:PORT"
 )
-_SQLITE_BEGIN = b"SQLite format 3\0"
 
 
 def check_uri(uri: str, key: str) -> None:
@@ -80,16 +81,25 @@ def _file_problem(file: Path | None) -> str | None:
     if file.exists() and not file.is_file():
         kind = "a folder" if file.is_dir() else "no regular file"
         return f"is {kind}; allowed: a file, sqlite:///FILE.db"
+    if file.exists() and not os.access(file, os.R_OK):
+        return "cannot be read"
+    if file.exists() and not _is_database(file):
+        return "is no SQLite data base; name another file, or move this one away"
+    return None
+
+
+def _is_database(file: Path) -> bool:
+    """Ask SQLite itself whether a file is one of its own, or empty.
+
+    Never open such a file without it: to close it again takes away all locks that this process has on it, whereupon
+    another process takes itself for the last one and deletes the log that the connections of this one write to.
+    """
     try:
-        begin = _begin(file) if file.exists() else b""
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if begin in (b"", _SQLITE_BEGIN) else "is no SQLite data base; name another file, or move this one away"
-
-
-def _begin(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return content.read(len(_SQLITE_BEGIN))
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        return getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB
+    return True
 
 
 def _driver_problem(uri: str) -> str | None:

@@ -1,5 +1,9 @@
 """Addresses that can never work are refused before a run; a store that is merely down is not."""
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,22 @@ def test_a_file_that_holds_no_data_base_is_named(tmp_path: Path) -> None:
         TrackingOptions(runs_dir=str(tmp_path)).check()
     (tmp_path / "mlflow.db").write_bytes(b"")
     TrackingOptions(runs_dir=str(tmp_path)).check()
+
+
+def test_to_look_at_a_store_takes_no_locks_from_those_who_write_to_it(tmp_path: Path) -> None:
+    """Without its locks another process deletes the log that this one writes to, and what it writes is lost."""
+    file = tmp_path / "mlflow.db"
+    insert = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('insert into t values (1)'); c.commit()"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("create table t(x)")
+        connection.commit()
+        TrackingOptions(runs_dir=str(tmp_path)).check()
+        subprocess.run([sys.executable, "-c", f"{insert}; c.close()", str(file)], check=True)
+        connection.execute("insert into t values (2)")
+        connection.commit()
+        with closing(sqlite3.connect(file)) as other:
+            assert other.execute("select count(*) from t").fetchone() == (2,)
 
 
 def test_a_password_is_not_quoted() -> None:
