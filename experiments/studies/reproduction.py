@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.runs.identity import HOUSE
 from experiments.runs.reproduction import FOLDER, REPRODUCES_TAG, REPRODUCTION_FILE, REPRODUCTION_TAG
 from experiments.runs.rerun import computing_threads
 from experiments.runs.training import METRICS
@@ -120,7 +121,8 @@ def reproduce_study(request: StudyRequest, say: Say = lambda *_: None) -> StudyR
         file = _file(request)
         recorded, study_run = read_reference(file), None
         study = read_study(request.name).at_scale(request.scale)
-        source, place, where, reproduction = str(file), None, [f"runs_dir={request.runs_dir}"], None
+        source = str(file.relative_to(HOUSE)) if file.is_relative_to(HOUSE) else str(file)
+        place, where, reproduction = None, [f"runs_dir={request.runs_dir}"], None
     _check(recorded, request, source)
     seeds = request.seeds
     study = study.with_seeds(recorded.seeds if seeds is None else seeds)

@@ -1,6 +1,6 @@
 """The reproduction of a study as a person reads it in a terminal: arms side by side, verdicts, the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -56,8 +56,14 @@ def reason(likeness: StudyLikeness) -> str:
         return f"{len(unlike)} of {len(arms)} arms, first {_arm_said(unlike[0], likeness.metric)}."
     if likeness.changed_keys:
         return "another configuration is another experiment."
+    return _nearness(arms, likeness.metric)
+
+
+def _nearness(arms: Sequence[ArmLikeness], metric: str) -> str:
+    if all(arm.interval is None for arm in arms):
+        return f"no {wording.metric_name(metric)} of any replicate differs; other recorded numbers do."
     widest = max(arms, key=lambda arm: max(map(abs, arm.interval or (0.0, 0.0))))
-    return f"each of {len(arms)} arms lies within its margin; furthest {_arm_said(widest, likeness.metric)}."
+    return f"each of {len(arms)} arms lies within its margin; furthest {_arm_said(widest, metric)}."
 
 
 def _arm_said(arm: ArmLikeness, metric: str) -> str:
