@@ -181,6 +181,13 @@ _REASONS: tuple[tuple[str, Callable[[re.Match[str], Exception, Sequence[str]], s
         lambda _, __, overrides: f"{_group_override(overrides)}: must name one of the options of that group",
     ),
     (
+        r"does not support sweep type : INTERVAL",
+        lambda _, __, overrides: (
+            f"{next((item for item in overrides if 'interval(' in item), 'interval')}: only a search takes an interval;"
+            " add hydra/sweeper=optuna, or list values"
+        ),
+    ),
+    (
         r"Error merging override ([^\n]+)\n([^\n]+)",
         lambda found, _, __: f"{found[1]}: {found[2][0].lower()}{found[2][1:]}",
     ),

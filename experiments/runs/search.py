@@ -25,7 +25,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
-from experiments.runs.configuration import CONFIG_DIR, ROOT
+from experiments.runs.configuration import CONFIG_DIR, ROOT, nearest
 from experiments.runs.search_space import search_space
 from experiments.tracking.credentials import masked
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     import optuna
 
 ASKED = "hydra/sweeper=optuna"
-LENGTH = "hydra.sweeper.n_trials="
+PREFIX, KEYS = "hydra.sweeper.", ("n_jobs", "n_trials", "sampler")
+LENGTH = f"{PREFIX}n_trials="
 # Never a metric of the test: the best of many by their test is a number that no other pictures would confirm.
 OBJECTIVE = "best/val_top1_error"
 
@@ -92,6 +93,7 @@ class Search:
         if importlib.util.find_spec("optuna") is None:
             raise UserError(f"{ASKED}: not installed; pip install 'whydeep[optuna]' brings it")
         self.space = search_space(overrides)
+        _check_keys(overrides)
         # Hydra's own settings, and what these refer to.
         own = [item for item in overrides if item.lstrip("+~").startswith(("hydra.", "hydra/", "runs_dir=", "seed="))]
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR), job_name=ROOT):
@@ -147,6 +149,13 @@ class Search:
         error, values, end = min(finished, key=lambda one: one[0])
         command = masked(shlex.join(["whydeep", "train", *self.space.fixed, *values]))
         return Found(tuple(values), error, end.run, command, len(finished), len(self._ended) - len(finished))
+
+
+def _check_keys(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.startswith(PREFIX) and key.removeprefix(PREFIX).partition(".")[0] not in KEYS:
+            raise UserError(f"{key}: unknown key; {nearest(key, [PREFIX + name for name in KEYS])}")
 
 
 def _count(cfg: DictConfig, key: str) -> int:
