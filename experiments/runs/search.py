@@ -69,7 +69,7 @@ class Found:
 
     def lines(self) -> list[str]:
         """What is said of it in the end."""
-        failed = f" ({self.failed} more failed)" if self.failed else ""
+        failed = f" ({self.failed} failed)" if self.failed else ""
         return [
             f"best of {self.runs} runs{failed} by validation: {' '.join(self.chosen)}",
             f"  validation: top-1 error {self.error:.2f} %",
@@ -148,7 +148,7 @@ class Search:
         # Of equals the first.
         error, values, end = min(finished, key=lambda one: one[0])
         command = masked(shlex.join(["whydeep", "train", *self.space.fixed, *values]))
-        return Found(tuple(values), error, end.run, command, len(finished), len(self._ended) - len(finished))
+        return Found(tuple(values), error, end.run, command, len(self._ended), len(self._ended) - len(finished))
 
 
 def _check_keys(overrides: Sequence[str]) -> None:
