@@ -1,5 +1,6 @@
 """Executing a run from its configuration: identity, directory, record, training, truthful end."""
 
+import math
 import os
 import sys
 import time
@@ -37,6 +38,8 @@ from experiments.tracking.tracker import RunTracker, open_run, written_by
 __all__ = ["RunFailed", "RunKilled", "RunResult", "execute"]
 
 UNLABELLED = Label()
+LOOK_SECONDS = 60.0
+_looked_through: dict[Path, float] = {}
 LOG_TAG = "whydeep.log"
 
 
@@ -94,6 +97,16 @@ def _execute(
     )
 
 
+def _left(runs_dir: Path) -> list[Path]:
+    """Mark the runs that died, but not for each of thousands of short runs anew: that walks through all of them."""
+    now = time.monotonic()
+    if now - _looked_through.get(runs_dir, -math.inf) < LOOK_SECONDS:
+        return []
+    found = reconcile(runs_dir)
+    _looked_through[runs_dir] = now
+    return found
+
+
 def identity_of(assembly: Assembly) -> Identity:
     """Return the identity of an assembled run."""
     cfg = assembly.cfg
@@ -121,7 +134,7 @@ def run_here(
         return _follow(run_dir, assembly, identity, endings)
     name, options = run_dir.name, tracking_options(assembly.cfg)
     # Whoever died without a word is marked so, and what it could not send goes along.
-    dead = [path for path in reconcile(run_dir.parent) if path != run_dir.resolve()]
+    dead = [path for path in _left(run_dir.parent) if path != run_dir.resolve()]
     tracker = open_run(run_dir, options, name=label.name or name, tags=label.tags, leftovers=dead)
     endings.forget_others()
     with log_file(run_dir / LOG_FILE):

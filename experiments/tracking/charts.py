@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-VERSION = 2
+VERSION = 3
 """Of the view below; raise it with every change, and experiments that have an older one get the new one."""
 
 VIEW_ID = "whydeep-measures"
@@ -33,7 +33,7 @@ _VERSION_KEY = "whydeep"
 _WRITTEN_AT = 1_795_500_000_000  # milliseconds since the epoch; the same in every experiment
 # The page adds a chart of its own for each metric that has none here, in a section named after what stands before the
 # slash; these sections come last, folded up.
-_FOLDED = ("measure", "test", "val", "train", "best", "time", "test_class", "initial", "trained")
+_FOLDED = ("measure", "test", "val", "train", "best", "time", "test_class", "initial", "trained", "gradient", "spent")
 # Of the table of runs, which belongs to the view: what was run, how it came out, and what is known of the network.
 _RUN_NAME = "attributes.`Run Name`"
 _COLUMNS = (

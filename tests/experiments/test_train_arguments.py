@@ -10,8 +10,8 @@ from experiments.cli import run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["study=demo"], "study: unknown key; allowed: augmentation, checkpoint_minutes"),
-        (["+study=demo"], "study: unknown key; allowed: augmentation, checkpoint_minutes"),
+        (["study=stacked_filters"], "study: unknown key; allowed: augmentation, checkpoint_minutes"),
+        (["+study=stacked_filters"], "study: unknown key; allowed: augmentation, checkpoint_minutes"),
         (["model/task=foo"], "model/task: unknown key; did you mean 'model'?"),
         (["model=resnt20", "trainer.epochs=3"], "model=resnt20: no such option; did you mean 'resnet20'?"),
         (["--config-dir", "/nope"], "--config-dir: unknown flag; allowed: -m, --help, --cfg job"),
