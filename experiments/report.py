@@ -85,18 +85,19 @@ def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, fo
     from experiments.studies.judging import judged  # noqa: PLC0415
     from experiments.studies.membership import study_folder  # noqa: PLC0415
     from experiments.studies.report import unfinished, write_report  # noqa: PLC0415
-    from experiments.studies.table import print_comparison  # noqa: PLC0415
+    from experiments.studies.table import print_answer  # noqa: PLC0415
 
     written = gathered.written
     folder = study_folder(Path(options.runs_dir), written.name, written.variation) if to is None else Path(to)
     uri = options.destination().shown_uri
     address = uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
     try:
-        report = write_report(folder, gathered, judged(gathered), formats=formats, address=address)
+        verdicts = judged(gathered)
+        report = write_report(folder, gathered, verdicts, formats=formats, address=address)
     except OSError as error:
         raise UserError(f"to={folder}: cannot be written ({error.strerror})") from error
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    print_comparison(console, written.study.question, gathered.comparison)
+    print_answer(console, gathered, verdicts)
     if missing := unfinished(gathered.comparison.replicates):
         print(f"unfinished: {missing}")
     print()

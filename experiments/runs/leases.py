@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, ListConfig
 
+from experiments.errors import UserError
 from experiments.runs import asked, processes
 from experiments.runs.callbacks import RunKilled
 
@@ -46,7 +47,12 @@ def try_lease(wanted: int | Sequence[int], names: Sequence[str], folder: Path) -
 
     Returns:
         `None` where not enough of them are free now.
+
+    Raises:
+        UserError: one of them does not exist.
     """
+    if not isinstance(wanted, int) and not set(wanted) <= set(range(len(names))):
+        raise UserError(f"trainer.devices={list(wanted)}: this machine has the devices 0 to {len(names) - 1}")
     number, candidates = (wanted, range(len(names))) if isinstance(wanted, int) else (len(wanted), wanted)
     files: list[int] = []
     held: list[int] = []

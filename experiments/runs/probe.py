@@ -64,4 +64,8 @@ def forecast_seconds(assembly: Assembly, times: StepTimes) -> float:
         steps = min(steps, int(cfg.trainer.max_steps) * int(cfg.trainer.accumulate_grad_batches))
     epochs = math.ceil(steps / max(1, batches("train")))
     validations = epochs // int(cfg.trainer.get("check_val_every_n_epoch") or 1)
-    return steps * times.train + (validations * batches("val") + batches("test")) * times.evaluate
+    training = steps * times.train + validations * batches("val") * times.evaluate
+    if (limit := cfg.trainer.get("max_time")) is not None:
+        days, hours, minutes, seconds = map(int, str(limit).split(":"))
+        training = min(training, float(((24 * days + hours) * 60 + minutes) * 60 + seconds))
+    return training + batches("test") * times.evaluate

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.matching import Quantity
-from experiments.studies.study import Budget, override_key
+from experiments.studies.study import Budget
 
 # How long an arm trains, whatever it trains on.
 LENGTH_KEYS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.limit_train_batches")
@@ -77,19 +77,39 @@ def _equal_samples(budget: Budget, arms: Mapping[str, Allotted], baseline: str) 
         for key in ("trainer.max_time", "trainer.max_steps"):
             if OmegaConf.select(arm.cfg, key) not in (None, -1):
                 raise UserError(f"arms.{name}: {key}: the budget of equal samples decides how long an arm trains")
+    batches = {name: _batches(name, arm.cfg, len(build_datamodule(arm.cfg).split.train)) for name, arm in arms.items()}
     samples = budget.samples
     if samples is None:
-        cfg = arms[baseline].cfg
-        samples = int(cfg.trainer.max_epochs) * len(build_datamodule(cfg).split.train)
+        samples = int(arms[baseline].cfg.trainer.max_epochs) * batches[baseline].steps * batches[baseline].samples
     shares = {}
-    for name, arm in arms.items():
-        batch = int(arm.cfg.datamodule.batch_size) * int(arm.cfg.trainer.accumulate_grad_batches)
+    for name in arms:
+        batch = batches[name].samples
         steps = math.ceil(samples / batch)
         shares[name] = Share(
             (f"trainer.max_steps={steps}", f"trainer.max_epochs={FOREVER}"),
             f"{steps:,} steps of {batch:,}: {steps * batch:,} samples",
         )
     return shares
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Of one epoch: optimizer steps, and the samples of each."""
+
+    steps: int
+    samples: int
+
+
+def _batches(name: str, cfg: DictConfig, training: int) -> _Batches:
+    """Return what an epoch of so many training samples is cut into, as the sampler does it: whole batches alone."""
+    size = min(int(cfg.datamodule.batch_size), training)
+    count, accumulated = training // size, int(cfg.trainer.accumulate_grad_batches)
+    if count % accumulated:
+        raise UserError(
+            f"arms.{name}: trainer.accumulate_grad_batches={accumulated}: an epoch of {count} batches ends with a "
+            "smaller step, so that samples cannot be counted; it must divide the batches of an epoch"
+        )
+    return _Batches(count // accumulated, size * accumulated)
 
 
 def _equal_time(budget: Budget, arms: Mapping[str, Allotted]) -> dict[str, Share]:
@@ -132,8 +152,3 @@ def _equal_size(budget: Budget, quantity: Quantity, arms: Mapping[str, Allotted]
             raise UserError(f"budget.equal={quantity}: arms.{name}: {matched.sentence()}")
         shares[name] = Share(matched.overrides, matched.sentence())
     return {name: shares[name] for name in arms}
-
-
-def decided_keys(shares: Mapping[str, Share]) -> frozenset[str]:
-    """Return the keys that the budget rule set in any arm."""
-    return frozenset(override_key(override) for share in shares.values() for override in share.overrides)

@@ -9,17 +9,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from experiments.runs.place import tracking_options
+from experiments.errors import UserError
+from experiments.runs.place import check_place, tracking_options
 from experiments.runs.result import RunResult
 from experiments.runs.settle import settle
 from experiments.studies import membership
 from experiments.studies.answers import check_measures, check_metric, claims_of, power_sentences
 from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
-from experiments.studies.claims_said import said
 from experiments.studies.comparison import Outcome, Replicate
-from experiments.studies.confounds import Confound, planned_confounds, recorded_confounds
-from experiments.studies.effects_said import effects_said
+from experiments.studies.confounds import Confound, check_declared, own_keys, planned_confounds, recorded_confounds
 from experiments.studies.execution import execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.forecast import Forecast, forecast, minutes
@@ -31,7 +30,7 @@ from experiments.studies.record import open_study
 from experiments.studies.report import Report, write_report
 from experiments.studies.state import RunState, look, remember
 from experiments.studies.study import Study, override_key
-from experiments.studies.table import print_comparison, print_effects, print_verdicts
+from experiments.studies.table import print_answer
 from experiments.studies.verdict import Verdict
 from experiments.studies.writing_down import with_run_ids, write_down
 from experiments.tracking.credentials import masked
@@ -72,10 +71,7 @@ class Answer:
 
     def print(self, console: Console) -> None:
         """Print the table, the verdicts, and where the report lies."""
-        study = self.gathered.written.study
-        print_comparison(console, study.question, self.gathered.comparison, contrasts=not study.claims)
-        print_effects(console, effects_said(study, self.gathered.comparison))
-        print_verdicts(console, said(study.claims, self.verdicts, study.metric))
+        print_answer(console, self.gathered, self.verdicts)
         for confound in self.confounds:
             console.print(Text(f"confound: {confound.sentence()}", style="bold red"))
         print(f"\nreport: {self.report.html}")
@@ -115,6 +111,10 @@ class Conduct:
         *,
         reproduction: str | None = None,
     ) -> None:
+        if any(override_key(each) == "rerun" for each in overrides):
+            raise UserError(
+                "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
+            )
         check_metric(study)
         claims_of(study)
         self.study = study
@@ -128,6 +128,9 @@ class Conduct:
         if varied != membership.AS_WRITTEN:
             self.title = f"{name} ({varied})"
         self._folder = membership.study_folder(self.runs_dir, name, varied)
+        for arm in arms:
+            check_place(arm.cfg)
+        check_declared(arms, study.declared)
         self.states = look(arms, study.seeds, self._folder)
         self._written = write_down(name, varied, study, self.states, [*map(masked, command)])
         check_measures(study, self._written.arms)
@@ -182,7 +185,7 @@ class Conduct:
         return Answer(
             gathered,
             verdicts,
-            recorded_confounds(replicates, self._declared()),
+            recorded_confounds(replicates, self.study, {state.arm.name: own_keys(state.arm) for state in self.states}),
             report,
             delivery,
             recorded.link,
@@ -199,12 +202,3 @@ class Conduct:
             for one in self._in_order()
             if one.kind == "done"
         ]
-
-    def _declared(self) -> list[str]:
-        """Return the keys in which arms may differ: those of the study, of its arms and of its budget."""
-        own = {
-            override_key(override)
-            for state in self.states
-            for override in (*state.arm.cell.overrides, *state.arm.share.overrides)
-        }
-        return [*self.study.declared, *sorted(own)]

@@ -1,22 +1,24 @@
 """The confound linter: what differs between arms, and neither the arms, nor the budget rule, nor the study declared."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from experiments.errors import UserError
-from experiments.runs.configuration import load
+from experiments.runs.configuration import load, nearest
 from experiments.runs.record import CONFIG_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
 from experiments.studies.plan import PlannedArm
-from experiments.studies.study import override_key
+from experiments.studies.study import Study, override_key
 
 SHOWN = 4
+EPOCHS = "epochs trained"
+RECORDED = ("python", "processor", "threads", "accelerators")
 # Where a run is recorded and found, which computes nothing.
 _PLACES = ("choices", "experiment", "resume", "rerun", "runs_dir", "data_dir", "tracking", "checkpoint_minutes")
 _PLACE_KEYS = (*_PLACES, "datamodule.root", "datamodule.download")
@@ -53,17 +55,41 @@ def planned_confounds(arms: Sequence[PlannedArm], declared: Sequence[str]) -> li
         arms: of the study; one that chooses an option (`model=vgg11`) declares all keys of that group.
         declared: keys that the study says may differ.
     """
-    known = {override_key(override) for arm in arms for override in (*arm.cell.overrides, *arm.share.overrides)}
     flat = {arm.name: dict(_leaves(OmegaConf.to_container(arm.cfg))) for arm in arms}
+    said = {arm.name: own_keys(arm) for arm in arms}
     found = []
     for key in dict.fromkeys(key for leaves in flat.values() for key in leaves):
-        values = {name: str(leaves.get(key, "-")) for name, leaves in flat.items()}
-        if len(set(values.values())) > 1 and not _under(key, {*known, *declared, *_PLACE_KEYS}):
+        if _under(key, {*declared, *_PLACE_KEYS}):
+            continue
+        # Arms that set the key mean what they set; the others must agree among themselves.
+        values = {name: str(leaves.get(key, "-")) for name, leaves in flat.items() if not _under(key, said[name])}
+        if len(set(values.values())) > 1:
             found.append(Confound(key, values))
     return found
 
 
-def recorded_confounds(replicates: Sequence[Replicate], declared: Sequence[str]) -> list[Confound]:
+def check_declared(arms: Sequence[PlannedArm], declared: Sequence[str]) -> None:
+    """Refuse a declaration of a key that no arm has: misspelt, it would excuse nothing.
+
+    Raises:
+        UserError: one line.
+    """
+    keys = {key for arm in arms for key, _ in _leaves(OmegaConf.to_container(arm.cfg))}
+    above = {".".join(key.split(".")[:length]) for key in keys for length in range(1, key.count(".") + 2)}
+    for key in declared:
+        recorded = key in (EPOCHS, *RECORDED) or key.startswith(("version of ", "source of ", "digest of "))
+        if key not in above and not recorded:
+            raise UserError(f"declared: {key}: no arm has such a key; {nearest(key, keys)}")
+
+
+def own_keys(arm: PlannedArm) -> set[str]:
+    """Return the keys that an arm sets, by itself or through the budget rule."""
+    return {override_key(override) for override in (*arm.cell.overrides, *arm.share.overrides)}
+
+
+def recorded_confounds(
+    replicates: Sequence[Replicate], study: Study, own: Mapping[str, Collection[str]]
+) -> list[Confound]:
     """Return what is recorded to differ between finished runs of one seed in different arms.
 
     World size, precision and effective batch as they were executed; versions, processor, threads and accelerators; the
@@ -72,21 +98,28 @@ def recorded_confounds(replicates: Sequence[Replicate], declared: Sequence[str])
 
     Args:
         replicates: of the study; those whose directory is not on this machine are left out.
-        declared: keys that may differ: those of the study, of its arms and of its budget.
+        study: says what may differ.
+        own: the keys that each arm sets: see `own_keys`.
     """
+    # Where samples or time are equal, epochs are what gives.
+    given = {*study.declared, *([EPOCHS] if study.budget.equal in ("samples", "wall_time") else [])}
     by_seed: dict[int, dict[str, dict[str, str]]] = {}
     for replicate in replicates:
         if replicate.status == "FINISHED" and isinstance(replicate.result, RunResult):
             facts = _facts(replicate.result.run_dir)
             epochs = replicate.result.metrics.get("spent/epochs")
             if epochs is not None:
-                facts["epochs trained"] = f"{epochs:g}"
+                facts[EPOCHS] = f"{epochs:g}"
             by_seed.setdefault(replicate.seed, {})[replicate.arm] = facts
     found: dict[str, Confound] = {}
     for arms in by_seed.values():
         for what in dict.fromkeys(name for facts in arms.values() for name in facts):
-            values = {arm: facts[what] for arm, facts in arms.items() if what in facts}
-            if len(set(values.values())) > 1 and what not in found and not _under(what, set(declared)):
+            values = {
+                arm: facts[what]
+                for arm, facts in arms.items()
+                if what in facts and not _under(what, set(own.get(arm, ())))
+            }
+            if len(set(values.values())) > 1 and what not in found and not _under(what, given):
                 found[what] = Confound(what, values)
     return list(found.values())
 
@@ -101,7 +134,10 @@ def _facts(run_dir: Path) -> dict[str, str]:
     except (OSError, ValueError, UserError):
         return facts
     facts |= {key: str(OmegaConf.select(cfg, key)) for key in _EXECUTED}
-    facts |= {name: str(provenance.get(name)) for name in ("python", "processor", "threads", "accelerators")}
+    # Which of its devices a run got is chance; how many is not.
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    facts["trainer.devices"] = str(len(devices)) if isinstance(devices, ListConfig) else str(devices)
+    facts |= {name: str(provenance.get(name)) for name in RECORDED}
     facts |= {f"version of {name}": str(version) for name, version in provenance.get("packages", {}).items()}
     facts |= {f"source of {name}": str(digest)[:10] for name, digest in identity.get("code_files", {}).items()}
     facts["digest of the data"] = str(identity.get("data"))[:10]

@@ -60,12 +60,17 @@ def cross(
     cells: dict[str, Cell] = {}
     for combination in itertools.product(*steps):
         levels = {factor: level for step in combination for factor, level in step}
-        for factor, needed in conditions.items():
-            if any(levels[other] not in allowed for other, allowed in needed.items()):
-                levels[factor] = next(iter(factors[factor]))
+        # A factor that goes back to its baseline may be the condition of another.
+        for _ in conditions:
+            for factor, needed in conditions.items():
+                if any(levels[other] not in allowed for other, allowed in needed.items()):
+                    levels[factor] = next(iter(factors[factor]))
         ordered = {factor: levels[factor] for factor in factors}
         cell = _cell(factors, ordered, groups)
-        cells.setdefault(cell.name, cell)
+        known = cells.setdefault(cell.name, cell)
+        if known.levels != cell.levels:
+            one, other = (", ".join(f"{name}={level}" for name, level in each.levels.items()) for each in (known, cell))
+            raise ValueError(f"factors: ({one}) and ({other}) would both be called {cell.name!r}; rename a level")
     return list(cells.values())
 
 

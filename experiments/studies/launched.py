@@ -50,6 +50,7 @@ class Launched:
         self._number = 0
         self._ended: queue.Queue[tuple[Job, JobOutcome]] = queue.Queue()
         self._threads: list[threading.Thread] = []
+        self._given: list[Job] = []
         self._launcher_name = launcher
         given = [item.lstrip("+").partition("=")[0] for item in settings]
         if launcher == LOCAL and "hydra.launcher.timeout_min" not in given:
@@ -70,6 +71,7 @@ class Launched:
         number, self._number = self._number, self._number + 1
         thread = threading.Thread(target=self._launch, args=(job, job.write(), number), daemon=True)
         self._threads.append(thread)
+        self._given.append(job)
         thread.start()
 
     def ended(self, seconds: float) -> list[tuple[Job, JobOutcome]]:
@@ -80,6 +82,9 @@ class Launched:
             return []
         while not self._ended.empty():
             found.append(self._ended.get())
+        for job, _ in found:
+            if job in self._given:
+                self._given.remove(job)
         return found
 
     def stop(self, number: int) -> None:  # noqa: ARG002 - a file says no more
@@ -87,7 +92,10 @@ class Launched:
         _stop_file(self._folder).touch()
 
     def kill(self) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more: what waits in a queue finds the stop file when its turn comes."""
+        for job in self._given:
+            self._ended.put((job, JobOutcome("KILLED", reason="stopped; the cluster had not answered yet")))
+        self._given.clear()
 
     def close(self) -> None:
         """Leave the environment as it was found."""

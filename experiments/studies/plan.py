@@ -17,6 +17,7 @@ from experiments.tracking.credentials import masked
 
 # Up to here each seed is composed by itself; beyond, a second one shows where the seed stands.
 FEW_SEEDS = 3
+_SAY_THE_RATE = {"optimizer", "optimizer.lr"}
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
     chosen = {cell.name: (*common, *overrides, *cell.overrides) for cell in study.cells}
     composed = {name: compose([*each, f"seed={first}"]) for name, each in chosen.items()}
     _refuse_twins(composed)
-    if not {"optimizer", "optimizer.lr"} & {*decided, *given, *map(override_key, common)}:
-        _refuse_unsaid_rates(composed)
+    if not _SAY_THE_RATE & {*given, *map(override_key, common)}:
+        unsaid = [cell.name for cell in study.cells if not _SAY_THE_RATE & set(map(override_key, cell.overrides))]
+        _refuse_unsaid_rates({name: composed[name] for name in unsaid})
     shares = allot(study.budget, {name: Allotted(composed[name], chosen[name]) for name in chosen}, study.baseline)
     arms = []
     for cell in study.cells:

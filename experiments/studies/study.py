@@ -240,13 +240,11 @@ def read_study(name: str, folder: Path = STUDIES) -> Study:
         UserError: there is none, or one line that names the file, the key, its value and what is allowed.
     """
     file = folder / f"{name}.yaml"
+    if Path(name).name != name or not file.is_file():
+        raise UserError(f"study={name}: no such study; {nearest(name, [f.stem for f in folder.glob('*.yaml')])}")
     try:
         # Unlike plain YAML, OmegaConf refuses a key that is written twice: an arm would silently be lost.
         content = OmegaConf.to_container(OmegaConf.load(file))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
-            f"study={name}: no such study; {nearest(name, [f.stem for f in folder.glob('*.yaml')])}"
-        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict) or set(content) != {"study"} or not isinstance(content["study"], dict):
@@ -279,6 +277,9 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
     ]
     lists += [(f"scales.{name}.overrides", scale.overrides) for name, scale in study.scales.items()]
     for key, overrides in lists:
+        keys = [override_key(override) for override in overrides]
+        if doubled := next((each for each in keys if keys.count(each) > 1), None):
+            raise UserError(f"{where}{key}: '{doubled}' is set twice; one of them must go")
         for override in overrides:
             if override.startswith("-") or not override.partition("=")[1]:
                 raise UserError(f"{where}{key}: {override!r} is not of the form key=value")

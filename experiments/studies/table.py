@@ -1,6 +1,6 @@
 """A comparison as it ends in the terminal: the table of arms, what is missing, and what the contrasts say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -8,9 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.studies import wording
-from experiments.studies.claims_said import SaidVerdict
+from experiments.studies.claims_said import Judged, SaidVerdict, said
 from experiments.studies.comparison import Comparison
-from experiments.studies.effects_said import SaidEffect
+from experiments.studies.effects_said import SaidEffect, effects_said
+from experiments.studies.gather import Gathered
+
+
+def print_answer(console: Console, gathered: Gathered, verdicts: Mapping[str, Judged]) -> None:
+    """Print what came out of a study: the arms, the effects of its factors, and the verdicts on its claims."""
+    study = gathered.written.study
+    print_comparison(console, study.question, gathered.comparison, contrasts=not study.claims)
+    print_effects(console, effects_said(study, gathered.comparison))
+    print_verdicts(console, said(study.claims, verdicts, study.metric))
 
 
 def print_comparison(console: Console, question: str, comparison: Comparison, *, contrasts: bool = True) -> None:

@@ -43,7 +43,7 @@ def find_run(runs_dir: Path, reference: str, options: TrackingOptions | None = N
     if directory.is_dir() and read_card(directory) is not None:
         return directory
     local = [_FoundRun(run_dir, card) for run_dir in run_dirs(runs_dir) if (card := read_card(run_dir)) is not None]
-    found = _matching(local, reference)
+    found = _matching(local, reference, runs_dir)
     if len(found) > 1:
         shown = ", ".join(f"{_id(run)[:8]} ({run.card.status}, {run.run_dir})" for run in found[:_SHOWN])
         raise UserError(f"run={reference}: {len(found)} runs are meant, give more of a run id: {shown}")
@@ -66,8 +66,10 @@ def find_run(runs_dir: Path, reference: str, options: TrackingOptions | None = N
     raise UserError(f"run={reference}: {problem}{_advice(close, known)}")
 
 
-def _matching(local: list[_FoundRun], reference: str) -> list[_FoundRun]:
+def _matching(local: list[_FoundRun], reference: str, runs_dir: Path) -> list[_FoundRun]:
     exact = [run for run in local if reference in {run.card.run_id, run.card.key, run.card.name}]
+    # A run of a study is called by its arm and seed in the store; its directory has another name.
+    exact = exact or [run for run in local if reference == run.run_dir.name and run.run_dir.parent == runs_dir]
     if exact or len(reference) < _FEWEST_DIGITS:
         return exact
     return [run for run in local if _id(run).startswith(reference)]

@@ -70,3 +70,16 @@ def test_what_cannot_be_combined(
     factors = {"depth": DEPTH, "skip": SKIP, "three": {"a": [], "b": ["x=1"], "c": ["x=2"]}}
     with pytest.raises(ValueError, match=complaint):
         cross(factors, zipped=zipped, when=when)
+
+
+def test_levels_that_would_name_two_arms_alike_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(a=off, b=x\) and \(a=x, b=off\) would both be called 'x'"):
+        cross({"a": {"off": [], "x": ["a=1"]}, "b": {"off": [], "x": ["b=1"]}})
+
+
+def test_a_condition_on_a_factor_that_has_one_itself() -> None:
+    kind = {"plain": ["k=1"], "res": ["k=2"]}
+    cells = cross(
+        {"kind": kind, "depth": DEPTH, "norm": NORM}, when={"norm": {"depth": ["20"]}, "depth": {"kind": ["res"]}}
+    )
+    assert [cell.name for cell in cells] == ["plain.depth8", "res.depth8", "res.depth20", "res.depth20.norm"]

@@ -10,7 +10,7 @@ from experiments.errors import UserError
 from experiments.runs import identity
 from experiments.runs.result import RunResult, Status
 from experiments.studies.comparison import Replicate
-from experiments.studies.confounds import planned_confounds, recorded_confounds
+from experiments.studies.confounds import check_declared, planned_confounds, recorded_confounds
 from experiments.studies.forecast import forecast, minutes, remaining
 from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
 from experiments.studies.state import ArmState, look, remember
@@ -59,13 +59,21 @@ def test_equal_epochs_refuse_arms_of_different_lengths() -> None:
 def test_equal_samples_give_arms_with_less_data_more_epochs() -> None:
     arms = {"all": ARMS["wide"], "few": {"overrides": ["datamodule.few_samples=10", "model=conv5x5"]}}
     planned = plan_arms(study(arms=arms, budget={"equal": "samples", "samples": 1000}))
-    assert [arm.cfg.trainer.max_steps for arm in planned] == [8, 8]  # of 128 pictures
-    assert planned[0].share.note == "8 steps of 128: 1,024 samples"
+    # Ten of each class are fewer than a batch: its batches are of 100.
+    assert [arm.cfg.trainer.max_steps for arm in planned] == [8, 10]
+    assert [arm.share.note for arm in planned] == ["8 steps of 128: 1,024 samples", "10 steps of 100: 1,000 samples"]
     # A command holds each key once, or `whydeep train` would refuse it.
     keys = [override.partition("=")[0] for override in planned[0].overrides]
     assert len(keys) == len(set(keys))
-    # As many as the baseline sees: two epochs of 1,293 pictures.
-    assert {arm.cfg.trainer.max_steps for arm in plan_arms(study(arms=arms, budget={"equal": "samples"}))} == {21}
+    # As many as the baseline sees: two epochs of ten whole batches of 128.
+    equal = plan_arms(study(arms=arms, budget={"equal": "samples"}))
+    assert [arm.cfg.trainer.max_steps for arm in equal] == [20, 26]
+    odd = {
+        **arms,
+        "few": {"overrides": ["datamodule.few_samples=10", "model=conv5x5", "trainer.accumulate_grad_batches=3"]},
+    }
+    with pytest.raises(UserError, match=r"arms\.few: trainer\.accumulate_grad_batches=3: an epoch of 1 batches"):
+        plan_arms(study(arms=odd, budget={"equal": "samples"}))
 
 
 def test_equal_parameters_solve_for_the_width_of_every_other_arm() -> None:
@@ -86,6 +94,7 @@ def test_a_budget_that_cannot_be_held_is_refused() -> None:
         plan_arms(study(budget={"equal": "wall_time", "minutes": 1.5}))
     timed = plan_arms(study(budget={"equal": "wall_time", "minutes": 1.5}, overrides=[*COMMON, "scheduler=constant"]))
     assert {arm.cfg.trainer.max_time for arm in timed} == {"00:00:01:30"}
+    assert all(85 < forecast(state).seconds < 100 for state in look(timed, [0], Path("unused")))
 
 
 def test_the_linter_names_what_nobody_declared() -> None:
@@ -98,6 +107,12 @@ def test_the_linter_names_what_nobody_declared() -> None:
     (confound,) = planned_confounds(planned, [])
     assert confound.sentence() == "optimizer.lr differs: plain 0.01, norm 0.05"
     assert planned_confounds(planned, ["optimizer.lr"]) == []
+    # What a third arm sets says nothing of the other two.
+    third = {**arms, "slow": {"overrides": ["model=vgg11_small", "optimizer.lr=0.001"]}}
+    (still,) = planned_confounds(plan_arms(study(arms=third, overrides=common)), [])
+    assert still.sentence() == "optimizer.lr differs: plain 0.01, norm 0.05"
+    with pytest.raises(UserError, match=r"optimizer\.lr: .* different rates \(plain 0\.01, norm 0\.05\)"):
+        plan_arms(study(arms=third, overrides=["datamodule=digits"]))
 
 
 def recorded(folder: Path, arm: str, seed: int, *, threads: int, epochs: float = 2.0) -> Replicate:
@@ -111,10 +126,10 @@ def recorded(folder: Path, arm: str, seed: int, *, threads: int, epochs: float =
 
 def test_what_differs_between_finished_runs_of_one_seed_is_named_and_between_seeds_is_not(tmp_path: Path) -> None:
     runs = [recorded(tmp_path / f"{arm}{seed}", arm, seed, threads=1 + seed) for arm in "ab" for seed in (0, 1)]
-    assert recorded_confounds(runs, []) == []
+    assert recorded_confounds(runs, study(), {}) == []
     runs.append(recorded(tmp_path / "a2", "a", 2, threads=1))
     runs.append(recorded(tmp_path / "b2", "b", 2, threads=2, epochs=1.0))
-    said = [confound.sentence() for confound in recorded_confounds(runs, [])]
+    said = [confound.sentence() for confound in recorded_confounds(runs, study(), {})]
     assert said == ["threads differs: a 1, b 2", "epochs trained differs: a 2, b 1"]
 
 
@@ -187,3 +202,10 @@ def test_a_run_alone_is_made_by_its_command() -> None:
     assert isinstance(run, PlannedRun)
     assert run.command[:2] == ["whydeep", "train"]
     assert run.command[-1] == "seed=0"
+
+
+def test_a_declaration_of_what_no_arm_has_is_refused() -> None:
+    planned = plan_arms(study())
+    check_declared(planned, ["optimizer.lr", "optimizer", "threads", "version of numpy", "epochs trained"])
+    with pytest.raises(UserError, match=r"declared: optimizer\.lrr: no arm has such a key; did you"):
+        check_declared(planned, ["optimizer.lrr"])

@@ -81,6 +81,7 @@ def test_seeds_may_be_listed(tmp_path: Path) -> None:
             {"arms": "{a: {overrides: [model], role: baseline}}"},
             "study.arms.a.overrides: 'model' is not of the form key=value",
         ),
+        ({"overrides": "[a=1, a=2]"}, "study.overrides: 'a' is set twice; one of them must go"),
         ({"overrides": "[--verbose=1]"}, "study.overrides: '--verbose=1' is not of the form key=value"),
         ({"overrides": "[seed=3]"}, "study.overrides: 'seed=3' is set for each run; list the seeds under 'seeds'"),
         ({"arms": "{a: {overrides: [x=1]}, a: {overrides: [x=2], role: baseline}}"}, "not readable as YAML"),
@@ -99,6 +100,12 @@ def test_every_mistake_is_one_line_naming_the_file(tmp_path: Path, changes: dict
 def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"study=tired: no such study; did you mean 'tried'\? allowed: tried"):
         read_study("tired", written(tmp_path))
+
+
+def test_a_study_is_named_not_pointed_at(tmp_path: Path) -> None:
+    written(tmp_path)
+    with pytest.raises(UserError, match=r"no such study"):
+        read_study("../" + tmp_path.name + "/tried", tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "- a", "other: {}", "study: 3", "study: {}\nmore: 1"])
