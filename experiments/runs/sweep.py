@@ -16,6 +16,7 @@ from experiments.tracking.parents import parent_by_key
 from experiments.tracking.tracker import RunTracker, open_run
 
 KIND_TAG = "whydeep.kind"
+WAIT_SECONDS = 15.0
 LONGEST_NAME = 200  # of 250 characters that MLflow has for one
 
 
@@ -62,7 +63,10 @@ class Sweep:
 
 
 def open_sweep(cfg: DictConfig, given: Sequence[str], swept: Sequence[str]) -> Sweep:
-    """Begin, or continue, to record a sweep; returns at once.
+    """Begin, or continue, to record a sweep; returns once the store has it, or does not answer.
+
+    A launcher may fork the jobs' processes: what a thread is doing then, such as importing MLflow, is never finished in
+    them.
 
     Args:
         cfg: of one of its jobs: where to record.
@@ -75,10 +79,13 @@ def open_sweep(cfg: DictConfig, given: Sequence[str], swept: Sequence[str]) -> S
     # A search that goes further is the same one.
     asked = sorted(masked(override) for override in given if not override.startswith(LENGTH))
     digits = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:8]
+    options = tracking_options(cfg)
     tracker = open_run(
         Path(cfg.runs_dir) / f"sweep-{digits}",
-        tracking_options(cfg),
+        options,
         name=masked(" ".join(swept))[:LONGEST_NAME] or f"sweep {digits}",
         tags={KIND_TAG: "sweep"},
     )
+    if options.deliver:
+        tracker.wait_for_run_id(WAIT_SECONDS)
     return Sweep(tracker, given)

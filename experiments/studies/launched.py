@@ -163,8 +163,8 @@ def _launcher(name: str, folder: Path, settings: Sequence[str]) -> tuple[HydraLa
         f"hydra.sweep.dir='{quoted}/{name}'",
         "hydra.output_subdir=null",
         "hydra.job.chdir=false",
-        "hydra/job_logging=disabled",
-        "hydra/hydra_logging=disabled",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
         *settings,
     ]
     try:
