@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.errors import UserError
 from experiments.runs.provenance import Provenance
+from experiments.runs.record import PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Comparison, Replicate, compare
 from experiments.studies.curves import Curves, Points, chosen_for_curves, while_learning
@@ -51,7 +52,7 @@ def _environments(replicates: Sequence[Replicate]) -> tuple[Environment, ...]:
 
 def _provenance(run_dir: Path) -> Provenance | None:
     try:
-        recorded = json.loads((run_dir / "provenance.json").read_bytes())
+        recorded = json.loads((run_dir / PROVENANCE_FILE).read_bytes())
         found = Provenance(diff="", **recorded)
     except (OSError, ValueError, TypeError):
         return None

@@ -100,13 +100,7 @@ def _numbers(claim: Claim, verdict: Judged, metric: str) -> str:
         # Its reason says the number exactly; of a ratio a decimal is easier to read.
         return f"{effect.mean:.3g}" if claim.is_ratio else ""
     number = (lambda value: f"{value:.3g}") if claim.is_ratio else _signed
-    told = [f"{number(effect.mean)}{unit}"]
-    if effect.low is not None and effect.high is not None:
-        told.append(f"95 % interval [{number(effect.low)}, {number(effect.high)}]")
-    told.append(f"n = {effect.n}")
-    if verdict.left_out:
-        told.append(f"{wording.listed(verdict.left_out)} left out")
-    return ", ".join(told)
+    return wording.effect_numbers(effect, unit, verdict.left_out, number)
 
 
 def _named(metric: str) -> str:

@@ -10,7 +10,7 @@ from omegaconf import ListConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import load, nearest
-from experiments.runs.record import CONFIG_FILE, PROVENANCE_FILE
+from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
 from experiments.studies.plan import PlannedArm
@@ -130,7 +130,7 @@ def _facts(run_dir: Path) -> dict[str, str]:
     try:
         cfg = load(run_dir / CONFIG_FILE)
         provenance = json.loads((run_dir / PROVENANCE_FILE).read_text(encoding="utf-8"))
-        identity = json.loads((run_dir / "identity.json").read_text(encoding="utf-8"))
+        identity = json.loads((run_dir / IDENTITY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, UserError):
         return facts
     facts |= {key: str(OmegaConf.select(cfg, key)) for key in _EXECUTED}

@@ -47,10 +47,5 @@ def _said(effect: FactorEffect, metric: str) -> SaidEffect:
     if found is None:
         return SaidEffect(name, effect.is_interaction, "no seed has finished in all arms")
     unit = wording.metric_unit(metric)
-    told = [f"{found.mean:+.2f}{' points' if unit == '%' else f' {unit}'.rstrip()}"]
-    if found.low is not None and found.high is not None:
-        told.append(f"95 % interval [{found.low:+.2f}, {found.high:+.2f}]")
-    told.append(f"n = {found.n}")
-    if effect.left_out:
-        told.append(f"{wording.listed(effect.left_out)} left out")
-    return SaidEffect(name, effect.is_interaction, ", ".join(told))
+    said = " points" if unit == "%" else f" {unit}".rstrip()
+    return SaidEffect(name, effect.is_interaction, wording.effect_numbers(found, said, effect.left_out))

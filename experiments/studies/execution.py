@@ -83,12 +83,6 @@ def jobs_of(
     return jobs
 
 
-def warm_up(options: ExecutionOptions) -> None:
-    """Let a pool import what its workers need while this process is still busy with its plan."""
-    if options.launcher == "pool":
-        Pool(options.workers).warm_up()
-
-
 def execute_all(
     jobs: Sequence[Job],
     options: ExecutionOptions,

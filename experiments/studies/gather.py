@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from experiments.errors import UserError
 from experiments.runs.configuration import nearest
+from experiments.runs.record import PROVENANCE_FILE
 from experiments.studies import membership
 from experiments.studies.comparison import Comparison, Outcome, Replicate, ReplicateStatus, compare
 from experiments.studies.curves import Curves, chosen_for_curves, while_learning
@@ -193,7 +194,7 @@ def _curves(search: Search, comparison: Comparison) -> Curves:
 def _provenance(search: Search, run: StoredRun) -> Mapping[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            file = search.artifact(run, "provenance.json", Path(folder))
+            file = search.artifact(run, PROVENANCE_FILE, Path(folder))
             content = {} if file is None else json.loads(file.read_bytes())
         except (StoreAwayError, OSError, ValueError):
             content = {}  # a number is not less true where the versions behind it cannot be told

@@ -14,7 +14,7 @@ from experiments.runs.build import Assembly, assemble
 from experiments.runs.execute import identity_of
 from experiments.runs.identity import code_digests, code_files, identities, ingredients
 from experiments.runs.processes import shares
-from experiments.runs.record import CONFIG_FILE
+from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.plan import PlannedArm, PlannedRun
 
@@ -157,7 +157,7 @@ def _stale(run: PlannedRun, identity: str, run_dir: Path, before: Sequence[str])
 def changes(former: Path, cfg: DictConfig) -> str:
     """Say what differs between a recorded run and the configuration, code and data that it would be run with now."""
     try:
-        recorded = json.loads((former / "identity.json").read_text(encoding="utf-8"))
+        recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
         then = recorded["code_files"]
         old = ingredients(OmegaConf.load(former / CONFIG_FILE))  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError):

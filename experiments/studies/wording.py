@@ -1,6 +1,6 @@
 """How numbers of a comparison are said: the same words in the terminal, in figures and in reports."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from experiments.runs.plotting import thousands
 from experiments.studies.comparison import ArmSummary, Comparison, Contrast
@@ -90,6 +90,19 @@ def listed(seeds: Iterable[int]) -> str:
     """Say `seed 2`, `seeds 1, 2`."""
     numbers = [str(seed) for seed in seeds]
     return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+
+
+def effect_numbers(
+    effect: Estimate, unit: str, left_out: Sequence[int], number: Callable[[float], str] = "{:+.2f}".format
+) -> str:
+    """Say a mean with its interval, n, and the seeds that it lacks; `unit` follows the mean, with a space before it."""
+    told = [f"{number(effect.mean)}{unit}"]
+    if effect.low is not None and effect.high is not None:
+        told.append(f"95 % interval [{number(effect.low)}, {number(effect.high)}]")
+    told.append(f"n = {effect.n}")
+    if left_out:
+        told.append(f"{listed(left_out)} left out")
+    return ", ".join(told)
 
 
 def contrast_numbers(contrast: Contrast, metric: str) -> str:
