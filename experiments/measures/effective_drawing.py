@@ -30,7 +30,7 @@ def draw_effective_field(before: EffectiveField, after: EffectiveField | None = 
         raise ValueError(f"after={_what(after)}: must be of the unit and the input size of before={_what(before)}")
     fields = {"Before training": before, "After training": after} if after else {"": before}
     figure = Figure(figsize=(INCHES * len(fields) + 1.2, INCHES + 1.6), layout="constrained")
-    panels = figure.subplots(1, len(fields), squeeze=False)[0]
+    panels = figure.subplots(1, len(fields), squeeze=False, sharex=True, sharey=True)[0]
     norm = LogNorm(SMALLEST, 1)
     for panel, (title, field) in zip(panels, fields.items(), strict=True):
         height, width = field.energy.shape
@@ -48,9 +48,11 @@ def draw_effective_field(before: EffectiveField, after: EffectiveField | None = 
             edges = ((top - 0.5, bottom + 0.5), (left - 0.5, right + 0.5))
             _outline(panel, edges, "white", "--", "theoretical receptive field")
         panel.plot(x, y, "+", color="black", markersize=9, markeredgewidth=1.5)
-        panel.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (pixels)", ylabel="y (pixels)")
+        panel.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (pixels)")
         panel.set_title("\n".join(line for line in (title, _size(field)) if line))
-    figure.colorbar(image, ax=panels, label="energy of the gradient, per its maximum", extend="min", shrink=0.8)
+    panels[0].set_ylabel("y (pixels)")
+    bar = figure.colorbar(image, ax=panels, label="energy of the gradient, per its maximum", extend="min", shrink=0.8)
+    bar.minorticks_off()
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(fields), facecolor="0.75"
     )

@@ -16,7 +16,7 @@ from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
 from experiments.runs.identity import Identity, code_digests, code_files
 from experiments.runs.inspection import Inspection
-from experiments.runs.plotting import thousands
+from experiments.runs.plotting import thousands, write_png
 from experiments.runs.provenance import Provenance
 from experiments.runs.result import RunResult
 from experiments.runs.training import Outcome
@@ -228,5 +228,5 @@ def _predictions(assembly: Assembly) -> Figure:
 def _save(tracker: RunTracker, run_dir: Path, name: str, figure: Figure) -> None:
     path = run_dir / "pictures" / name
     path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=120)
+    write_png(figure, path)
     tracker.artifact(path, folder="pictures")

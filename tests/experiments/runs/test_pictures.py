@@ -3,7 +3,8 @@
 import io
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,12 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from PIL import Image
 
 from experiments.runs import pictures
-from experiments.runs.plotting import COLOURS, RIGHT, WRONG, displayable, mosaic, thousands
+from experiments.runs.plotting import COLOURS, RIGHT, WRONG, displayable, mosaic, thousands, write_png
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -120,21 +123,30 @@ def test_contact_sheet_keeps_samples_in_columns_and_draws_in_rows() -> None:
 def test_predictions_mark_right_and_wrong_by_sign_frame_and_colour() -> None:
     images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    panels = pictures.prediction_sheet(images, np.array([0, 0, 0]), probabilities, ["cat", "dog"]).axes
-    assert [axes.get_title(loc="left").strip() for axes in panels] == [
-        "✓ cat (90 %)",
-        "✗ dog (80 %)\nis cat",
-        "✓ cat (60 %)",
-    ]
-    widths = [axes.spines["left"].get_linewidth() for axes in panels]
-    assert widths[1] > 2 * widths[0]
-    assert panels[0].spines["left"].get_edgecolor() != panels[1].spines["left"].get_edgecolor()
+    axes = pictures.prediction_sheet(images, np.array([0, 0, 0]), probabilities, ["cat", "dog"]).axes[0]
+    assert [text.get_text().strip() for text in axes.texts] == ["✓ cat (90 %)", "✗ dog (80 %)\nis cat", "✓ cat (60 %)"]
+    frames = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert frames[1].get_linewidth() > 2 * frames[0].get_linewidth()
+    assert frames[0].get_edgecolor() != frames[1].get_edgecolor()
     assert RIGHT != WRONG
+    places = [image.get_extent() for image in axes.images]
+    assert [frame.get_x() for frame in frames] == [left for left, *_ in places], "each frame is around its picture"
+
+
+def test_predictions_fill_rows_of_eight_and_nothing_overlaps() -> None:
+    images = np.zeros((11, 3, 10, 20), np.uint8)
+    figure = pictures.prediction_sheet(images, None, np.full((11, 2), 0.5), ["cat", "dog"])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    boxes = [image.get_window_extent() for image in axes.images] + [text.get_window_extent() for text in axes.texts]
+    assert len({round(box.y0) for box in boxes[:11]}) == 2
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert {round(box.width / box.height, 1) for box in boxes[:11]} == {2.0}
 
 
 def test_predictions_without_labels_claim_nothing() -> None:
     figure = pictures.prediction_sheet(np.zeros((1, 3, 8, 8), np.uint8), None, np.array([[0.3, 0.7]]), ["cat", "dog"])
-    assert figure.axes[0].get_title(loc="left") == "dog (70 %)"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["dog (70 %)"]
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3), (20, 30, 4)])
@@ -189,3 +201,19 @@ def test_pictures_neither_load_pyplot_nor_change_the_settings() -> None:
         "assert matplotlib.rcParams == matplotlib.rcParamsDefault | {'backend': matplotlib.rcParams['backend']}\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_written_picture_is_the_one_that_matplotlib_saves(tmp_path: Path) -> None:
+    metrics = pd.DataFrame({"key": "train/loss", "step": range(5), "value": [3.0, 1.0, 0.5, 0.2, 0.1]})
+    counts = np.random.default_rng(0).integers(1, 90, (10, 10))
+    names = [f"class {k}" for k in range(10)]
+    pairs = (
+        (pictures.learning_curves(metrics), pictures.learning_curves(metrics)),
+        (pictures.confusion_matrix(counts, names), pictures.confusion_matrix(counts, names)),
+    )
+    for figure, same in pairs:
+        write_png(figure, tmp_path / "once.png", 70)
+        same.savefig(tmp_path / "twice.png", dpi=70)
+        with Image.open(tmp_path / "once.png") as once, Image.open(tmp_path / "twice.png") as twice:
+            assert once.info["dpi"] == twice.info["dpi"]
+            np.testing.assert_array_equal(np.asarray(once), np.asarray(twice))
