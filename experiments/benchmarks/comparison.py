@@ -44,7 +44,7 @@ def compare_seen(network: nn.Module, shape: tuple[int, int, int], most_units: in
     known = output_of(network, shape)
     if known.sight is None:
         return Comparison(Status.UNSUPPORTED, 0, ())
-    sight = known.sight.settled()
+    sight = known.sight.of_single_units()
     chosen = list(np.ndindex(*_map_of(sight)))
     if len(chosen) > most_units:
         drawn = np.random.default_rng(0).choice(len(chosen), most_units, replace=False)

@@ -95,6 +95,13 @@ class Channels:
         first, *others = (self.kinds[label] for label in labels)
         return any(not one.same(other) for kind in others for one, other in zip(first, kind, strict=True))
 
+    def differ_along(self, dim: int) -> bool:
+        """Tell whether any sees other than one beside it along `dim`, as far as is known."""
+        if self.labels is None:
+            return True
+        labels = _compact(self.labels)
+        return labels.shape[dim] > 1 and bool((labels != labels.take([0], axis=dim)).any())
+
     def differ_only_along(self, dims: Sequence[int]) -> bool:
         """Tell whether those that have met all others along `dims` see all that any of them does."""
         if self.labels is None:

@@ -16,15 +16,18 @@ class Field:
     """A receptive field, in pixels of the input, per axis (y, x); None where it is not known or has no meaning.
 
     Attributes:
-        size: pixels from the first to the last that can reach a unit, padding included; the largest where units differ.
+        size: pixels from the first to the last that can reach a unit far from every border, padding included; the
+            largest where units differ. Where these read nothing but the holes of a transposed convolution, that of
+            units at a border, which shows something else.
         stride: how far the window moves from one unit to the next; a fraction after upsampling.
         padding: how far the window of unit 0 begins before the image (Araujo et al. 2019).
         start: the centre of the window of unit 0, 0 being the middle of the first pixel: unit i is centred on
             `start` + i · `stride` where all windows are of one size; a fraction where it lies between pixels.
         shortest_path: size along the path through the network that widens it least, padding included. Paths through an
             operator that puts all positions together (the scale of squeeze and excitation, the keys of attention)
-            have none and are left out; None where all paths are such. What it has inside the image at this input size
-            is part of `size`; only where that is exact, all of it is, as `size` is cut at the image otherwise.
+            have none and are left out; None where all paths are such, or where it is not told which is the shortest
+            (`reason` says why). What it has inside the image at this input size is part of `size`; only where that is
+            exact, all of it is, as `size` is cut at the image otherwise.
         aligned: whether the windows along all paths through the network have the same centres (Araujo et al. 2019);
             None where their centres depend on the size of the input.
         window: the first and the last pixel of the centre unit's window, padding included; None where it depends on the
@@ -33,7 +36,8 @@ class Field:
             where that is only bounded, after a join with a map in which some units see nothing but padding.
         status: exact; whole image (every unit sees all that the input size lets it see); bound (at most this, at this
             input size); unsupported.
-        reason: what the status comes from: the layer and its operator.
+        reason: what the status comes from: the layer and its operator; and where it is not told which path is the
+            shortest, why.
     """
 
     size: tuple[int | None, int | None]
@@ -129,7 +133,7 @@ def field_of(known: Known) -> Field:
     if known.sight is None:
         no = (None, None)
         return Field(no, no, no, no, no, no, no, no, Status.UNSUPPORTED, known.lost)
-    y, x = known.sight.as_map().settled().reaches
+    y, x = known.sight.of_single_units().reaches
     worst = max((y, x), key=lambda reach: _WORST.index(reach.status))
     return Field(
         size=(_size(y), _size(x)),
@@ -141,7 +145,7 @@ def field_of(known: Known) -> Field:
         window=(_window(y), _window(x)),
         visible=(_visible(y), _visible(x)),
         status=worst.status,
-        reason=worst.reason,
+        reason="; ".join(dict.fromkeys(filter(None, (worst.reason, y.untold, x.untold)))) or None,
     )
 
 
@@ -149,10 +153,12 @@ _WORST: Sequence[Status] = (Status.EXACT, Status.WHOLE_IMAGE, Status.BOUND, Stat
 
 
 def _size(reach: Reach) -> int:
-    if reach.widest is not None:
+    if reach.widest is not None and reach.widest.sizes.any():
         return int(reach.widest.sizes.max())
     first, last = reach.seen
     sizes = np.maximum(last - first + 1, 0)
+    if reach.widest is not None:
+        return int(sizes.max())  # of what a border repeats, mirrors or wraps around
     if reach.status is Status.BOUND:
         return int(sizes.max())
     # That of the centre unit, or of the nearest one beside the holes that a transposed convolution leaves.
@@ -182,7 +188,10 @@ def _shortest(reach: Reach) -> int | None:
     if not reach.shortest:
         return None
     sizes = np.concatenate([path.sizes for path in reach.shortest])
-    return int(sizes[sizes > 0].min()) if (sizes > 0).any() else 0
+    if (sizes > 0).any():
+        return int(sizes[sizes > 0].min())
+    # Of the paths of units at a border, which alone see anything, it is not known which is the shortest.
+    return None if _size(reach) else 0
 
 
 def _aligned(reach: Reach) -> bool | None:

@@ -20,8 +20,9 @@ _EMPTY_FIRST = 1 << 60
 _EMPTY_LAST = -(1 << 60)
 # A period this long comes from interpolating several times between sizes without common factors.
 _LONGEST_PERIOD = 1 << 14
-# So many paths without another inside come from kernels shifted against each other, in every branch of a network.
-_MOST_PATHS = 16
+# So many paths of which each may turn out to be the shortest come from interpolating by as large a factor in all of as
+# many branches, each of which begins at another unit.
+_MOST_PATHS = 64
 
 
 class Status(StrEnum):
@@ -93,14 +94,21 @@ class Window:
         (first, last), (other_first, other_last) = self.over(period), other.over(period)
         return Window(np.minimum(first, other_first), np.maximum(last, other_last), self._shift_over(period))
 
-    def is_inside(self, other: "Window") -> bool:
-        """Tell whether every unit that sees anything in the other sees something here, and nothing beyond that."""
+    def never_wider_than(self, other: "Window") -> bool:
+        """Tell whether whatever reads units of this sees no more pixels than if it read the same ones of the other.
+
+        It does where this, moved as a whole, lies inside the other, and sees nothing exactly where the other does.
+        """
         period = lcm(len(self.first), len(other.first))
         if not self.keeps_pace_with(other) or period > _LONGEST_PERIOD:
             return False
         (first, last), (other_first, other_last) = self.over(period), other.over(period)
-        inside = (first <= last) & (first >= other_first) & (last <= other_last)
-        return bool((inside | (other_first > other_last)).all())
+        seeing = first <= last
+        if not np.array_equal(seeing, other_first <= other_last):
+            return False
+        if not seeing.any():
+            return True
+        return bool((other_first - first)[seeing].max() <= (other_last - last)[seeing].min())
 
     def same(self, other: "Window") -> bool:
         """Tell whether both are the same windows."""
@@ -126,10 +134,10 @@ class Reach:
     them see the same. `widest` are the windows over all paths through the network, without borders; None where they
     depend on the size of the input (`status` says why). `shortest` are those of the path that widens them least, or of
     several where it depends on the unit and on what follows which that is; paths through an operator that puts the
-    units of an axis together have no window of their own and are left out, so that there may be none. `seen` are the
-    true first and last pixel at this input size, inside the image; without `seen_exactly`, units may see less than
-    that. `aligned` tells whether the windows of all paths have the same centres (Araujo et al. 2019, "Alignment
-    issues").
+    units of an axis together have no window of their own and are left out, so that there may be none; nor are there
+    any where `untold` says in words why it is no longer told which may be the shortest. `seen` are the true first and
+    last pixel at this input size, inside the image; without `seen_exactly`, units may see less than that. `aligned`
+    tells whether the windows of all paths have the same centres (Araujo et al. 2019, "Alignment issues").
     """
 
     units: int | None
@@ -140,6 +148,7 @@ class Reach:
     reason: str | None = None
     aligned: bool = True
     seen_exactly: bool = True
+    untold: str | None = None
 
     @classmethod
     def of_input(cls, size: int) -> "Reach":
@@ -157,10 +166,13 @@ class Reach:
         seen = _cover(self.seen[0][inside], self.seen[1][inside], reads)
         widest = self.widest.through(sampling) if self.widest else None
         shortest = tuple(further for path in self.shortest if (further := path.through(sampling)))
+        untold = self.untold
+        if len(shortest) < len(self.shortest):
+            shortest, untold = (), f"{op}: a path resampled by a ratio too uneven to follow"
         status, reason = self.status, self.reason
         if self.widest is not None and widest is None:
             status, reason = Status.BOUND, f"{op}: resampled by a ratio too uneven to follow"
-        return Reach(units, widest, shortest, seen, status, reason, self.aligned, self.seen_exactly)
+        return Reach(units, widest, shortest, seen, status, reason, self.aligned, self.seen_exactly, untold)
 
     def at(self, unit: int) -> "Reach":
         """Return what the one unit at that index sees."""
@@ -185,15 +197,15 @@ class Reach:
             status, reason = self.status, self.reason or reason
         elif not self.seen_exactly:
             status = Status.BOUND
-        return Reach(self.units, None, self.shortest, seen, status, reason, self.aligned, self.seen_exactly)
+        return replace(self, widest=None, seen=seen, status=status, reason=reason)
 
     def collapsed(self, status: Status, reason: str) -> "Reach":
         """Return what something sees that has met all units along the axis, and runs along it no more."""
-        return self if self.units is None else replace(self.mixed(status, reason).at(0), shortest=())
+        return self if self.units is None else replace(self.mixed(status, reason).at(0), shortest=(), untold=None)
 
     def shuffled(self, status: Status, reason: str) -> "Reach":
         """Return what every unit sees that may be any of those along the axis; their number stays."""
-        return self if self.units is None else replace(self.mixed(status, reason), shortest=())
+        return self if self.units is None else replace(self.mixed(status, reason), shortest=(), untold=None)
 
     def united(self, other: "Reach", op: str) -> "Reach":
         """Return what the units of `op` see that read one unit of this and one of the other tensor."""
@@ -201,7 +213,10 @@ class Reach:
             return self
         units = self.units if self.units is not None else other.units
         seen = (np.minimum(self.seen[0], other.seen[0]), np.maximum(self.seen[1], other.seen[1]))
-        shortest = _shortest_of((*self.shortest, *other.shortest))
+        untold = self.untold or other.untold
+        shortest = () if untold else _shortest_of(self.shortest, other.shortest)
+        if len(shortest) > _MOST_PATHS:
+            shortest, untold = (), f"{op}: more than {_MOST_PATHS} paths, of which each may be the shortest"
         widest = self.widest.united(other.widest) if self.widest and other.widest else None
         status, reason = _worse(self, other)
         if widest is None and status is Status.EXACT:
@@ -212,7 +227,7 @@ class Reach:
         if self.widest and other.widest:
             aligned = aligned and self.widest.centred_on(other.widest)
         exactly = self.seen_exactly and other.seen_exactly
-        return Reach(units, widest, shortest, seen, status, reason, aligned, exactly)
+        return Reach(units, widest, shortest, seen, status, reason, aligned, exactly, untold)
 
     def bounded(self, reason: str) -> "Reach":
         """Return the same windows as what units see at most."""
@@ -221,7 +236,8 @@ class Reach:
     def same(self, other: "Reach") -> bool:
         """Tell whether the same is known of the units of both."""
         return self is other or (
-            (self.status, self.units, self.seen_exactly) == (other.status, other.units, other.seen_exactly)
+            (self.status, self.units, self.seen_exactly, self.untold)
+            == (other.status, other.units, other.seen_exactly, other.untold)
             and self.sees_as(other)
             and len(self.shortest) == len(other.shortest)
             and all(map(Window.same, self.shortest, other.shortest))
@@ -263,13 +279,22 @@ def _cover(first: IntArray, last: IntArray, reads: IntArray) -> tuple[IntArray, 
     return np.where(hole, _EMPTY_FIRST, first).min(axis=1), np.where(hole, _EMPTY_LAST, last).max(axis=1)
 
 
-def _shortest_of(paths: Sequence[Window]) -> tuple[Window, ...]:
-    """Return the paths that may turn out to be the shortest: none that has another inside, wherever it leads."""
+def _shortest_of(some: Sequence[Window], more: Sequence[Window]) -> tuple[Window, ...]:
+    """Return the paths of either that may turn out to be the shortest, the narrowest first.
+
+    These are none that is never narrower than another. The paths of one tensor are compared with each other only where
+    there are many: a few too many cost less than that.
+    """
+    more = [path for path in more if not any(other.never_wider_than(path) for other in some)]
+    some = [path for path in some if not any(other.never_wider_than(path) for other in more)]
+    ordered = sorted((*some, *more), key=_typical_size) if len(some) + len(more) > 1 else [*some, *more]
+    if len(ordered) <= _MOST_PATHS:
+        return tuple(ordered)
     kept: list[Window] = []
-    for path in sorted(paths, key=_typical_size):
-        if not any(other.is_inside(path) for other in kept):
+    for path in ordered:
+        if not any(other.never_wider_than(path) for other in kept):
             kept.append(path)
-    return tuple(kept[:_MOST_PATHS])
+    return tuple(kept)
 
 
 def _typical_size(window: Window) -> float:

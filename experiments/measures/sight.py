@@ -16,6 +16,7 @@ from experiments.measures.sampling import HOLE, Resampled, Sampling
 # The image's axes as they are numbered here; a part of a dimension that runs along neither is plain.
 AXES = ("y", "x")
 PLAIN = -1
+_MAP_RANK = 4  # (N, C, H, W)
 
 
 class Part(NamedTuple):
@@ -140,6 +141,25 @@ class Sight:
             for reach in self.reaches
         )
         return replace(self, reaches=(y, x), channels=UNKNOWN)
+
+    def of_single_units(self) -> "Sight":
+        """Return the same sight as that of a map's units, or what these see at most.
+
+        Rows or columns that run along no axis of the image, as after padding around a single column, are units too, and
+        not channels of one: together they see what not every one of them does.
+        """
+        sight = self.as_map().settled()
+        if sight.channels is None or len(sight.dims) != _MAP_RANK:
+            return sight
+        for axis in range(len(AXES)):
+            dim = _MAP_RANK - len(AXES) + axis
+            runs = {axis, *axes_of(sight.dims[dim : dim + 1])} & axes_of(sight.dims)
+            if runs or size_of(sight.dims[dim]) == 1 or not sight.channels.differ_along(dim):
+                continue
+            reason = f"units side by side along {AXES[axis]} that come from one position, and see differently"
+            y, x = (replace(reach.bounded(reason), seen_exactly=False) for reach in sight.reaches)
+            sight = replace(sight, reaches=(y, x))
+        return sight
 
     def each(self, change: Callable[[Reaches], Reaches], channels: Channels | None = None) -> "Sight":
         """Return the sight after the same change along y and x to all channels; `channels` may be known better."""

@@ -75,7 +75,8 @@ def totals(measures: NetworkMeasures, title: str) -> list[str]:
     if field.status is Status.EXACT:
         line = f"receptive field of the last map: {field_size(field)} pixels"
         line += f", stride {pair(field.stride)}, padding {pair(field.padding)}" if None not in field.stride else ""
-        lines.append(f"{line}; shortest path {pair(field.shortest_path)}; paths centred {centres(field)}")
+        why = f" ({field.reason})" if None in field.shortest_path and field.reason else ""
+        lines.append(f"{line}; shortest path {pair(field.shortest_path)}{why}; paths centred {centres(field)}")
     else:
         line = f"receptive field of the last map: {field_size(field)}; {field.reason}"
         if field.shortest_path != (None, None):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import models
 
 from experiments.measures.centre import centre_unit
@@ -210,3 +211,103 @@ def test_a_scale_factor_that_no_float_holds_is_taken_for_the_fraction_that_it_me
 ) -> None:
     field = field_of(nn.Upsample(scale_factor=scale, mode="bilinear"))
     assert (field.status, field.stride) == (Status.EXACT, (stride, stride))
+
+
+class Summed(nn.Module):
+    """The sum of what several branches make of the same image."""
+
+    def __init__(self, *branches: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.branches = branches
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H', W')."""
+        return torch.stack([branch(x) for branch in self.branches]).sum(0)
+
+
+def upsampled_from(start: int, factor: int, mode: str = "nearest") -> Callable[[Tensor], Tensor]:
+    """Return a branch of which each unit of phase `start` is the first to see the next pixel."""
+
+    def branch(x: Tensor) -> Tensor:
+        x = F.interpolate(x, scale_factor=factor, mode=mode)
+        return x[..., start:, start:][..., : 2 * factor, : 2 * factor]
+
+    return branch
+
+
+def test_no_path_is_cut_however_many_others_are_as_short() -> None:
+    # One in three units of the bilinear branch sees a single pixel of every eight, the others two; those of the other
+    # branches five pixels each, at other places in each. Less in the mean is more at the unit that the slice picks.
+    def narrow_at_times(x: Tensor) -> Tensor:
+        return F.interpolate(x[..., ::8, ::8], scale_factor=3, mode="bilinear")[..., :9, :9]
+
+    def five_from(start: int) -> Callable[[Tensor], Tensor]:
+        def branch(x: Tensor) -> Tensor:
+            return F.interpolate(F.avg_pool2d(x[..., start:, start:], 5, 8), scale_factor=3)[..., :9, :9]
+
+        return branch
+
+    others = [five_from(start) for start in range(24)]
+    network = nn.Sequential(Summed(*others, narrow_at_times), Every(3))
+    field = measure(network, (1, 64, 64)).field
+    ways = [measure(nn.Sequential(Summed(way), Every(3)), (1, 64, 64)).field for way in (*others, narrow_at_times)]
+    assert {way.shortest_path for way in ways} == {(5, 5), (1, 1)}
+    assert (field.status, field.shortest_path, field.reason) == (Status.EXACT, (1, 1), None)
+
+
+class Every(nn.Module):
+    """Every so many-th unit, from the second on."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H', W')."""
+        return x[..., 1 :: self.step, 1 :: self.step]
+
+
+@pytest.mark.parametrize("count", [64, 65])
+def test_where_too_many_paths_compete_the_shortest_is_not_told(count: int) -> None:
+    branches = [upsampled_from(start, 80) for start in range(count)]
+    field = measure(Summed(*branches), (1, 4, 4)).field
+    assert field.status is Status.EXACT
+    told = (field.shortest_path, field.reason)
+    said = "network: stack: more than 64 paths, of which each may be the shortest"
+    assert told == (((1, 1), None) if count == 64 else ((None, None), said))
+
+
+def test_what_is_not_told_stays_so_unless_all_positions_meet() -> None:
+    branches = Summed(*(upsampled_from(start, 80) for start in range(65)))
+
+    def measured(function: Callable[[Tensor], Tensor]) -> Field:
+        return measure(nn.Sequential(branches, Then(function)), (1, 4, 4)).layers[-1].field
+
+    also_shorter = measured(lambda x: x + F.avg_pool2d(x, 3, 1, 1))
+    assert (also_shorter.shortest_path, also_shorter.status) == ((None, None), Status.EXACT)
+    assert "more than 64 paths" in str(also_shorter.reason)
+    scaled = measured(lambda x: x * x.mean((2, 3), keepdim=True))
+    assert (scaled.shortest_path, scaled.status) == ((None, None), Status.WHOLE_IMAGE)
+    assert str(scaled.reason).startswith("1: mean over the whole map; ")
+    assert "more than 64 paths" in str(scaled.reason)
+    # No path is left that has a length.
+    assert measured(lambda x: x.mean((2, 3), keepdim=True)).reason == "1: mean over the whole map"
+
+
+class Then(nn.Module):
+    """A function of what was before."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → whatever the function makes of it."""
+        return self.function(x)
+
+
+def test_a_path_that_sees_nothing_at_times_hides_none_that_sees_more_and_is_hidden_by_none() -> None:
+    full, holes = window([1, 1]), Window(np.array([0, 5]), np.array([0, 4]), 2)
+    assert not full.never_wider_than(holes)
+    assert not holes.never_wider_than(full)
+    assert len(reach(full).united(reach(holes), "add").shortest) == 2
