@@ -25,7 +25,8 @@ def draw_receptive_fields(measures: NetworkMeasures, image: Image | None = None)
     """Draw the window of each layer's centre unit over the input (black), and their sides against the layers.
 
     Both show a layer in the same colour. Shown are the layers whose output is a map of units with an exact receptive
-    field larger than before.
+    field larger than before. Where the last map's is not exact, the picture says from where on layers are not drawn,
+    and why.
 
     Args:
         measures: of the network.
@@ -41,6 +42,9 @@ def draw_receptive_fields(measures: NetworkMeasures, image: Image | None = None)
     windows, sides = figure.subplots(1, 2, width_ratios=(1, 1.2))
     _draw_windows(windows, growing, measures.input_shape, image)
     _draw_sides(sides, growing, measures.input_shape)
+    if not_drawn := _not_drawn(measures):
+        figure.suptitle(not_drawn, fontsize=10)
+        _draw_rest(sides, measures.field.status)
     return figure
 
 
@@ -107,9 +111,50 @@ def _draw_sides(axes: Axes, growing: Sequence[LayerMeasures], input_shape: tuple
     every = -(-len(growing) // NAMED_LAYERS)
     axes.set_xticks(numbers[::every], [layer.name or layer.kind for layer in growing[::every]])
     axes.tick_params("x", rotation=90, labelsize=7)
-    axes.legend()
+    axes.legend(loc="center left")
     reach_y, reach_x = (max(side) for side in zip(*sizes, strict=True))
-    axes.set_title(f"{reach_y}x{reach_x} pixels after the {len(growing)} layers that widen it", fontsize=11)
+    widening = "1 layer that widens" if len(growing) == 1 else f"{len(growing)} layers that widen"
+    axes.set_title(f"{reach_y}x{reach_x} pixels after the {widening} it", fontsize=11)
+
+
+def _draw_rest(axes: Axes, status: Status) -> None:
+    """Say behind the last layer that is drawn that there are others."""
+    left, right = axes.get_xlim()
+    beyond = right + 0.12 * (right - left)
+    axes.axvspan(right, beyond, facecolor="none", edgecolor="0.8", hatch="///", linewidth=0)
+    text = f"then: {_REST[status]}"
+    middle = (right + beyond) / 2
+    axes.annotate(
+        text,
+        (middle, 0.5),
+        xycoords=("data", "axes fraction"),
+        rotation=90,
+        ha="center",
+        va="center",
+        fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
+    )
+    axes.set_xlim(left, beyond)
+
+
+# What units see whose receptive field is not exact.
+_REST = {
+    Status.WHOLE_IMAGE: "the whole image",
+    Status.BOUND: "known only as a bound",
+    Status.UNSUPPORTED: "not known",
+}
+
+
+def _not_drawn(measures: NetworkMeasures) -> str | None:
+    """Say which layers are not drawn, if the last map is one of those whose receptive field is not exact."""
+    rest = [layer for layer in measures.layers if layer.status is not Status.EXACT]
+    if measures.field.status is Status.EXACT or not rest:
+        return None
+    first, count = rest[0], len(measures.layers)
+    return (
+        f"Drawn are only layers before {first.name or 'the operator'} ({first.kind}): from there on, what units see is "
+        f"{_REST[measures.field.status]},\nfor {len(rest)} of {count} layers ({measures.field.reason})"
+    )
 
 
 def _growing(layers: Sequence[LayerMeasures]) -> list[LayerMeasures]:

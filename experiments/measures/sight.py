@@ -149,17 +149,23 @@ class Sight:
         not channels of one: together they see what not every one of them does.
         """
         sight = self.as_map().settled()
-        if sight.channels is None or len(sight.dims) != _MAP_RANK:
+        if sight.channels is None or len(sight.dims) != _MAP_RANK or axes_of(sight.dims[1:2]):
             return sight
-        for axis in range(len(AXES)):
-            dim = _MAP_RANK - len(AXES) + axis
-            runs = {axis, *axes_of(sight.dims[dim : dim + 1])} & axes_of(sight.dims)
-            if runs or size_of(sight.dims[dim]) == 1 or not sight.channels.differ_along(dim):
+        rows_and_columns = sight.dims[-2:]
+        if any(len(axes_of([dimension])) > 1 for dimension in rows_and_columns):
+            return sight  # a flattened map, beside which lie channels
+        for place, dimension in enumerate(rows_and_columns):
+            if axes_of([dimension]) or size_of(dimension) == 1 or not sight.channels.differ_along(place - 2):
                 continue
-            reason = f"units side by side along {AXES[axis]} that come from one position, and see differently"
-            y, x = (replace(reach.bounded(reason), seen_exactly=False) for reach in sight.reaches)
-            sight = replace(sight, reaches=(y, x))
+            what = ("rows", "columns")[place]
+            sight = sight.at_most(f"{what} that run along no axis of the image see differently")
         return sight
+
+    def at_most(self, reason: str) -> "Sight":
+        """Return the same sight as what units see at most; the `reason` is that of an axis which is bounded before."""
+        reason = next((reach.reason for reach in self.reaches if reach.status is Status.BOUND), None) or reason
+        y, x = (replace(reach.bounded(reason), seen_exactly=False) for reach in self.reaches)
+        return replace(self, reaches=(y, x))
 
     def each(self, change: Callable[[Reaches], Reaches], channels: Channels | None = None) -> "Sight":
         """Return the sight after the same change along y and x to all channels; `channels` may be known better."""
@@ -188,8 +194,10 @@ class Sight:
         if not axes:
             reads = sampling.reads_inside(np.arange(units), size_of(sight.dims[dim]))
             # Padding alone, or the holes of a transposed convolution: positions that see nothing, beside others.
-            blind = bool((reads == HOLE).all(axis=1).any())
-            sight = replace(sight.settled(), channels=UNKNOWN) if blind else sight.in_other_channels()
+            blind = (reads == HOLE).all(axis=1)
+            sight = replace(sight.settled(), channels=UNKNOWN) if blind.any() else sight.in_other_channels()
+            if blind.all():
+                sight = sight.at_most(f"{op} reads nothing but padding")
         sight = sight.along(axes, lambda reach: reach.through(sampling, units, op))
         return replace(sight, dims=(*self.dims[:dim], new, *self.dims[dim + 1 :]))
 

@@ -392,6 +392,47 @@ def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None
         draw_receptive_fields(measure(nn.Sequential(nn.AdaptiveAvgPool2d(1)), (1, 8, 8)))
 
 
+class Gated(nn.Module):
+    """A map times its mean, between two convolutions."""
+
+    def __init__(self, *after: nn.Module) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 5)
+        self.gate = nn.AdaptiveAvgPool2d(1)
+        self.after = nn.Sequential(*after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 4, H', W')."""
+        x = self.conv(x)
+        out: Tensor = self.after(x * self.gate(x))
+        return out
+
+
+def test_the_drawing_says_from_where_on_layers_are_not_drawn() -> None:
+    figure = draw_receptive_fields(measure(Gated(nn.Conv2d(4, 4, 3), nn.ReLU()), (3, 20, 20)))
+    assert figure.get_suptitle() == (
+        "Drawn are only layers before gate (AdaptiveAvgPool2d): from there on, what units see is the whole image,\n"
+        "for 4 of 5 layers (gate: mean over the whole map)"
+    )
+    _, sides = figure.axes
+    assert [text.get_text() for text in sides.texts] == ["then: the whole image"]
+    assert sides.get_title() == "5x5 pixels after the 1 layer that widens it"
+
+    class Unfolded(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.unfold(2, 2, 2)
+
+    figure = draw_receptive_fields(measure(nn.Sequential(nn.Conv2d(3, 4, 5), Unfolded()), (3, 20, 20)))
+    assert "before 1 (Unfolded): from there on, what units see is not known" in figure.get_suptitle()
+
+
+def test_a_drawing_of_all_layers_says_nothing_of_others() -> None:
+    # What comes after the last map, such as global pooling, is no part of its receptive field.
+    figure = draw_receptive_fields(measure(CifarResNet(num_classes=10), (3, 32, 32)))
+    assert figure.get_suptitle() == ""
+    assert not figure.axes[1].texts
+
+
 def test_torch_imports_no_compiler_for_the_usual_classifiers() -> None:
     code = """
 import sys

@@ -1,6 +1,6 @@
 """Units that a gradient says nothing about, or that see nothing beside others that do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -28,16 +28,22 @@ class Mapping(nn.Module):
         return self.function(x)
 
 
-def changed_by(network: nn.Module, shape: tuple[int, int, int]) -> dict[tuple[int, int], set[tuple[int, int]]]:
-    """Return for every unit the pixels whose new sign or size changes its value, which no sum over paths hides."""
+def changed_by(
+    network: nn.Module, shape: tuple[int, int, int], factors: Sequence[float] = (-1.7, 3.1)
+) -> dict[tuple[int, int], set[tuple[int, int]]]:
+    """Return for every unit the pixels that change its value when multiplied by a factor.
+
+    A factor of NaN shows what it is computed from: no identity and no cancellation hides a path.
+    """
     image = torch.empty(1, *shape, dtype=torch.float64).uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(0))
     before = network(image)
     pixels: dict[tuple[int, int], set[tuple[int, int]]] = {}
     for pixel in np.ndindex(shape[1:]):
-        for factor in (-1.7, 3.1):
+        for factor in factors:
             other = image.clone()
             other[..., pixel[0], pixel[1]] *= factor
-            for unit in (network(other) - before).abs().sum((0, 1)).gt(1e-9).nonzero().tolist():
+            same = (network(other) - before).abs().sum((0, 1)) <= 1e-9
+            for unit in same.logical_not().nonzero().tolist():
                 pixels.setdefault((unit[0], unit[1]), set()).add((pixel[0], pixel[1]))
     return pixels
 
@@ -82,6 +88,33 @@ def test_a_unit_at_a_repeated_border_may_be_the_only_one_that_sees_anything() ->
     assert (field.window[1], field.visible[1]) == (None, None)
 
 
+def test_a_unit_sees_also_what_an_identity_takes_out_again() -> None:
+    # The two channels of a pair that is centred are each other's negative: their sum is nothing, whatever the numbers.
+    def function(x: Tensor) -> Tensor:
+        pair = torch.cat([x, F.avg_pool2d(x, 3, 1, 1)], 1).permute(0, 2, 3, 1)
+        return F.layer_norm(pair, (2,)).sum(-1)[:, None]
+
+    network = Mapping(function)
+    sight = output_of(network, SHAPE).sight
+    assert sight is not None
+    reached = changed_by(network, SHAPE, factors=(float("nan"),))
+    for unit in np.ndindex(SHAPE[1:]):
+        for axis, reach in enumerate(sight.reaches):
+            said = tuple(int(ends[unit[axis]]) for ends in reach.seen)
+            pixels = [pixel[axis] for pixel in reached[unit[0], unit[1]]]
+            assert said == (min(pixels), max(pixels))
+    assert measure(network, SHAPE).receptive_field == (3, 3)
+
+
+def test_a_single_column_of_which_only_padding_is_read_is_bounded() -> None:
+    # At columns -1 and 1 of one.
+    network = Mapping(lambda x: F.max_pool2d(x[..., 4].unsqueeze(-1), (1, 2), padding=(0, 1), dilation=(1, 2)))
+    assert network(torch.zeros(1, *SHAPE)).isinf().all()
+    field = measure(network, SHAPE).field
+    assert (field.status, field.reason) == (Status.BOUND, "network: max_pool2d reads nothing but padding")
+    assert field.visible == (None, None)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_columns_around_a_single_one_see_nothing_and_are_bounded(order: int) -> None:
     def function(x: Tensor) -> Tensor:
@@ -112,3 +145,20 @@ def test_columns_around_a_single_one_see_nothing_and_are_bounded(order: int) -> 
 def test_columns_that_all_see_a_single_one_are_exact(function: Callable[[Tensor], Tensor]) -> None:
     comparison = compare_seen(Mapping(function), SHAPE)
     assert (comparison.status, comparison.mismatches) == (Status.EXACT, ())
+
+
+def test_channels_that_have_become_rows_are_units() -> None:
+    def function(x: Tensor) -> Tensor:
+        column = x[..., 4].unsqueeze(-1)
+        return torch.cat([column, F.avg_pool2d(column, (3, 1), 1, (1, 0))], 1).squeeze(-1)[:, None]
+
+    network = Mapping(function)
+    comparison = compare_seen(network, SHAPE)
+    assert (comparison.status, comparison.mismatches) == (Status.BOUND, ())
+    assert measure(network, SHAPE).reason == "rows that run along no axis of the image see differently"
+
+
+def test_channels_behind_rows_and_columns_are_channels() -> None:
+    network = Mapping(lambda x: torch.cat([x, F.avg_pool2d(x, 3, 1, 1)], 1).permute(0, 2, 3, 1))
+    field = measure(network, SHAPE).field
+    assert (field.status, field.size) == (Status.EXACT, (3, 3))
