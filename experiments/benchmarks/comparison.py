@@ -79,6 +79,8 @@ def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparis
         return Comparison(field_of(known).status, 0, ())
     chosen, claimed = zip(*[_inside(reach, side) for reach in known.sight.reaches], strict=True)
     count = min(map(len, chosen))
+    if count == 0:
+        return Comparison(field_of(known).status, 0, ())
     places = [_place(known.sight, axis) for axis in range(len(AXES))]
     rows, columns = (chosen[places.index(place)][:count].tolist() for place in range(len(AXES)))
     units = list(zip(rows, columns, strict=True))
@@ -121,11 +123,16 @@ def _place(sight: Sight, axis: int) -> int:
 
 
 def _inside(reach: Reach, side: int) -> tuple[Extents, Extents]:
-    """Return units next to each other in the middle of an image, one more than a period, and their windows."""
+    """Return units next to each other in the middle of an image, one more than a period, and their windows.
+
+    There are none where a map has a fixed size, so that its windows grow with the image.
+    """
     assert reach.widest is not None  # noqa: S101 - the caller has looked
     assert reach.units is not None  # noqa: S101
     firsts, lasts = reach.widest.at(np.arange(reach.units))
     inside = np.flatnonzero((firsts >= 0) & (lasts < side) | (firsts > lasts))
+    if not len(inside):
+        return inside, np.empty((0, 2), np.int64)
     central = int(np.abs(firsts + lasts - side)[inside].argmin())
     count = min(len(reach.widest.first) + 1, MOST_UNITS)
     units = inside[max(central - count // 2, 0) :][:count]

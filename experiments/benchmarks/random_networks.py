@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 T = TypeVar("T")
 Pair = tuple[int, int]
@@ -83,7 +84,8 @@ class Branches(nn.Module):
 class Generator:
     """Draws networks `(N, 2, H, W) → (N, 2, H', W')`.
 
-    With `wider`, also of operators whose windows depend on the input's size, or are all of it.
+    With `wider`, also of operators whose windows depend on the input's size, or are all of it, and of those that move
+    units to other places.
     """
 
     def __init__(self, seed: int, *, wider: bool = False) -> None:
@@ -94,7 +96,7 @@ class Generator:
         """Draw a network of three to six layers, some of which have branches of their own."""
         makers = [self.conv, self.conv, self.pool, self.transposed, self.resample, self.shift, self.branches]
         if self.wider:
-            makers += [self.adaptive, self.aligned, self.wrapped, self.scaled]
+            makers += [self.adaptive, self.aligned, self.wrapped, self.scaled, self.rearranged]
         return nn.Sequential(*(self.one_of(makers)() for _ in range(int(self.rng.integers(3, 7)))))
 
     def one_of(self, choices: Sequence[T]) -> T:
@@ -187,6 +189,20 @@ class Generator:
     def wrapped(self) -> nn.Module:
         """Draw a convolution over a map whose borders meet."""
         return nn.Conv2d(CHANNELS, CHANNELS, 3, self.pair(1, 2), padding=1, padding_mode="circular")
+
+    def rearranged(self) -> nn.Module:
+        """Draw an operator after which units stand in other places, or channels see differently."""
+        dim, by = self.one_of([2, 3]), int(self.rng.integers(1, 4))
+        return self.one_of(
+            [
+                Apply(lambda x: x.flip(dim)),
+                Apply(lambda x: x.roll((by, -1), (dim, 5 - dim))),
+                Apply(lambda x: x.transpose(2, 3)),
+                Apply(lambda x: x.repeat_interleave(by, dim)),
+                Apply(lambda x: torch.cat([functional.avg_pool2d(x[:, :1], 3, 1, 1), x[:, 1:]], 1)),
+                Apply(lambda x: torch.stack([x, 2 * x.flip(dim)], 2).sum(2)),
+            ]
+        )
 
     def scaled(self) -> nn.Module:
         """Draw a convolution of a map that is scaled by its mean."""

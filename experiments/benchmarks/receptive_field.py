@@ -2,10 +2,11 @@
 
 python -m experiments.benchmarks.receptive_field [networks=500] [seed=0] [units=48]
 
-After every layer of every network two comparisons: what `units` drawn units see of an image, borders included; and, in
-an image large enough, the windows of units far from every border, with the size, stride and padding that follow from
-these. Equality counts; where the measures give a bound, a unit that exceeds it counts as a mismatch. Exit code 1 if
-there is any.
+Every second network is drawn also of operators whose windows depend on the input's size, are all of it, or lie
+elsewhere than their units. After every layer of every network two comparisons: what `units` drawn units see of an
+image, borders included; and, in an image large enough, the windows of units far from every border, with the size,
+stride and padding that follow from these. Equality counts; where the measures give a bound, a unit that exceeds it
+counts as a mismatch. Exit code 1 if there is any.
 """
 
 import statistics
@@ -38,7 +39,7 @@ class Tally:
 
 def compare(seed: int, most_units: int, tally: Tally) -> None:
     """Compare one random network, layer by layer."""
-    network, shape = drawn(seed)
+    network, shape = drawn(seed, wider=bool(seed % 2))
     assert isinstance(network, nn.Sequential)  # noqa: S101 - as it is drawn
     began = time.process_time()
     measure(network, shape)

@@ -111,7 +111,7 @@ def _draw_sides(axes: Axes, growing: Sequence[LayerMeasures], input_shape: tuple
     every = -(-len(growing) // NAMED_LAYERS)
     axes.set_xticks(numbers[::every], [layer.name or layer.kind for layer in growing[::every]])
     axes.tick_params("x", rotation=90, labelsize=7)
-    axes.legend(loc="center left")
+    axes.legend()
     reach_y, reach_x = (max(side) for side in zip(*sizes, strict=True))
     widening = "1 layer that widens" if len(growing) == 1 else f"{len(growing)} layers that widen"
     axes.set_title(f"{reach_y}x{reach_x} pixels after the {widening} it", fontsize=11)
@@ -135,6 +135,7 @@ def _draw_rest(axes: Axes, status: Status) -> None:
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
     )
     axes.set_xlim(left, beyond)
+    axes.legend(loc="center left")  # the few layers before lie at the bottom
 
 
 # What units see whose receptive field is not exact.

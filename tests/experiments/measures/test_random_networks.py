@@ -117,6 +117,24 @@ def test_the_benchmark_counts_and_can_fail(capsys: pytest.CaptureFixture[str], m
     assert "after layer 1: unit (0, 0), y: said [" in capsys.readouterr().out
 
 
+def test_every_second_network_of_the_benchmark_is_drawn_of_the_wider_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    wider_ones = []
+
+    def noted(seed: int, *, wider: bool) -> tuple[nn.Module, tuple[int, int, int]]:
+        wider_ones.append(wider)
+        return drawn(seed, wider=wider)
+
+    monkeypatch.setattr(receptive_field, "drawn", noted)
+    assert receptive_field.main(["networks=3", "units=4"]) == 0
+    assert wider_ones == [False, True, False]
+
+
+def test_a_map_of_a_fixed_size_has_no_window_that_holds_in_a_larger_image() -> None:
+    comparison = compare_windows(nn.Upsample(size=(9, 9), mode="bilinear", align_corners=True), (CHANNELS, 30, 30))
+    assert (comparison.status, comparison.mismatches) == (Status.EXACT, ())
+    assert compare_windows(nn.AdaptiveAvgPool2d((3, 3)), (CHANNELS, 30, 30)).mismatches == ()
+
+
 @pytest.mark.parametrize("argument", ["nets=3", "networks=many"])
 def test_the_benchmark_refuses_what_it_does_not_know(argument: str) -> None:
     with pytest.raises(UserError, match=argument):
