@@ -31,8 +31,8 @@ from experiments.runs.plotting import (
 NUMBERED_CLASSES = 20  # a confusion matrix of up to so many classes has its numbers written in
 LONGEST_NAME = 18  # characters of a class name; beside a picture there is room for fewer
 LONGEST_IN_SHEET = 11
-INCHES_OF_TILE = 1.27
-SHEET_GAP, SHEET_TITLE = 0.06, 0.3  # between pictures of a sheet and above each of them, in widths of a picture
+INCHES_OF_TILE = 1.36
+SHEET_GAP, SHEET_TITLE = 0.1, 0.3  # between pictures of a sheet and above each of them, in widths of a picture
 _SPLITS = ("train", "val")
 
 
@@ -206,13 +206,13 @@ def prediction_sheet(
         truth = None if labels is None else int(labels[position])
         wrong = truth is not None and truth != answer
         if truth is not None:
-            told = f"✗ {told}\nis {_shortened(class_names[truth], LONGEST_IN_SHEET)}" if wrong else f"✓ {told}\n"
+            told = f"✗ {told}\nis {_shortened(class_names[truth], LONGEST_IN_SHEET)}" if wrong else f"✓ {told}"
         colour = INK if truth is None else WRONG if wrong else RIGHT
         axes.imshow(tile, extent=(left, left + 1.0, top + height, top))
         line = 3.0 if wrong else 1.0
         axes.add_patch(Rectangle((left, top), 1.0, height, fill=False, edgecolor=colour, linewidth=line))
         weight = "bold" if wrong else "normal"
-        axes.text(left, top - 0.04, told, fontsize=8, color=colour, weight=weight, va="bottom")
+        axes.text(left, top - 0.04, told, fontsize=7, color=colour, weight=weight, va="bottom")
     edge = SHEET_GAP / 2
     axes.set_xlim(-edge, columns * across - edge)
     axes.set_ylim(rows * down + edge, 0.0)

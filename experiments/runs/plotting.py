@@ -66,17 +66,20 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def write_png(figure: Figure, path: Path, dots_per_inch: int = DOTS_PER_INCH) -> None:
+def write_png(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG file, the same picture as `Figure.savefig` makes, drawn once instead of twice.
 
     `savefig` draws a figure that lays itself out a first time without keeping what it draws; of a run of seconds,
     pictures are a good part of the cost.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    figure.set_dpi(dots_per_inch)
+    figure.set_dpi(DOTS_PER_INCH)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
-    picture.save(path, format="PNG", dpi=(dots_per_inch, dots_per_inch))
+    picture.save(path, format="PNG", dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
 
 
 def hide_frame(axes: Axes) -> None:

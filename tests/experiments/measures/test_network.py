@@ -1,6 +1,5 @@
 """What `measure` says of a network as a whole, and that it leaves the network alone."""
 
-import io
 import json
 import subprocess
 import sys
@@ -12,48 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib.patches import Rectangle
-from rich.console import Console
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from experiments.measures.drawing import draw_receptive_fields
 from experiments.measures.macs import count_macs
-from experiments.measures.network import NetworkMeasures, NumbersNeededError, measure, smallest_input
+from experiments.measures.network import NumbersNeededError, measure, smallest_input
 from experiments.measures.reach import Status
-from experiments.measures.table import layer_table, totals
+from experiments.measures.table import totals
 from lightning_modules.networks.resnet import CifarResNet
-
-
-class Block(nn.Module):
-    """Two convolutions with a skip connection, and a scale of its own that belongs to no layer inside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(4, 4, 3, padding=1)
-        self.conv2 = nn.Conv2d(4, 4, (1, 5), padding=(0, 2))
-        self.scale = nn.Parameter(torch.ones(4, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 4, H, W) → (N, 4, H, W)."""
-        return x + self.scale * F.relu(self.conv2(self.conv1(x)))
-
-
-class Small(nn.Module):
-    """A stem, a block that is called twice, a classifier."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.Dropout())
-        self.block = Block()
-        self.unused = nn.Linear(7, 7)
-        self.fc = nn.Linear(4, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) → (N, 10)."""
-        x = self.block(self.block(self.stem(x)))
-        out: Tensor = self.fc(x.mean((2, 3)))
-        return out
+from tests.experiments.measures.small import Small
 
 
 def test_layers_are_listed_in_the_order_of_the_calls_with_functional_operators() -> None:
@@ -297,140 +262,6 @@ def test_measures_survive_json() -> None:
     assert content["layers"][0]["field"]["status"] == "exact"
     assert len(content["layers"]) == len(measures.layers)
     assert asdict(measures)["macs"] == content["macs"]
-
-
-def test_the_table_has_a_row_per_layer_and_no_macs_without_their_input_size() -> None:
-    measures = measure(Small(), (3, 33, 17))
-    assert layer_table(measures, "small").row_count == len(measures.layers)
-    lines = totals(measures, "small")
-    assert "MACs and" in lines[0]
-    assert "input 3x33x17" in lines[0]
-    assert "11 x 27 pixels, stride 2, padding 4 x 12; shortest path 3" in lines[1]
-    assert lines[2] == "at this input size its centre unit sees the pixels 12-22 x 0-16"
-    assert lines[3].startswith("56 parameters")
-    assert lines[4].startswith("training keeps 22.6 KiB per image")
-
-
-class Sloped(nn.Module):
-    """Every number of the receptive field is another one, and the paths are centred differently."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wide, self.narrow = nn.Conv2d(1, 2, (9, 7), 2, padding=(3, 1)), nn.Conv2d(1, 2, (4, 3), 2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, H, W) → (N, 2, H', W')."""
-        wide = self.wide(x)
-        total: Tensor = wide + self.narrow(x)[..., : wide.shape[-2], : wide.shape[-1]]
-        return total
-
-
-def columns(measures: NetworkMeasures, width: int) -> dict[str, str]:
-    """Return the last row of the table by its heads."""
-    table = layer_table(measures, "-", width)
-    return {" ".join(str(column.header).split()): list(column._cells)[-1] for column in table.columns}  # type: ignore[misc]
-
-
-def test_the_columns_of_the_table_say_what_their_heads_say() -> None:
-    measures = measure(Sloped(), (1, 8, 9))
-    numbers = {
-        "receptive field": "9 x 7",
-        "shortest path": "4 x 3",
-        "pixels seen": "0-7 x 1-7",
-        "stride": "2",
-        "padding": "3 x 1",
-        "start": "1 x 2",
-        "paths centred": "differently",
-        "known": "exact",
-    }
-    shown = columns(measures, 120)
-    assert {name: shown[name] for name in numbers} == numbers
-
-
-def test_columns_that_say_nothing_and_those_without_room_are_left_out() -> None:
-    plain = measure(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU()), (1, 16, 16))
-    assert list(columns(plain, 150)) == [
-        *("layer", "kind", "output", "parameters", "MACs", "receptive field", "stride", "padding", "known")
-    ]
-    sloped = measure(Sloped(), (1, 12, 13))
-    assert "start" not in columns(sloped, 100)
-    assert columns(sloped, 100)["shortest path"] == "4 x 3"
-    assert "shortest path" not in columns(sloped, 80)
-
-
-@pytest.mark.parametrize("width", [80, 100, 120, 150])
-def test_no_line_of_the_table_is_longer_than_the_terminal(width: int) -> None:
-    measures = measure(CifarResNet(num_classes=10), (3, 32, 32))
-    console = Console(width=width, file=io.StringIO())
-    with console.capture() as capture:
-        console.print(layer_table(measures, "resnet20", width))
-    assert max(map(len, capture.get().splitlines())) <= width
-    assert "whole image: avgpool: mean over the whole map" in capture.get()
-
-
-def test_the_drawing_shows_every_layer_that_widens_the_receptive_field() -> None:
-    figure = draw_receptive_fields(measure(Small(), (3, 33, 17)))
-    windows, sides = figure.axes
-    # The stem and twice two convolutions, over the image's frame.
-    drawn = [
-        (patch.get_bbox().height, patch.get_bbox().width) for patch in windows.patches if isinstance(patch, Rectangle)
-    ]
-    assert drawn == [(11, 27), (11, 19), (7, 15), (7, 7), (3, 3), (33, 17)]
-    # At the pixels that the centre unit, row 8 and column 4, has in them: unit 0 is centred on pixel 1, the next on 3.
-    corners = [tuple(map(int, patch.get_bbox().min)) for patch in windows.patches if isinstance(patch, Rectangle)]
-    halves = ((5, 13), (5, 9), (3, 7), (3, 3), (1, 1))
-    assert corners == [*((9 - half_x, 17 - half_y) for half_y, half_x in halves), (0, 0)]
-    # One colour per layer, the same in both pictures.
-    faces = [patch.get_facecolor() for patch in list(windows.patches)[:5]]
-    assert len(set(faces)) == 5
-    assert np.asarray(sides.collections[0].get_facecolor()) == pytest.approx(np.array(faces[::-1]))
-    names = [tick.get_text() for tick in sides.get_xticklabels()]
-    assert names == ["stem.0", "block.conv1", "block.conv2", "block.conv1", "block.conv2"]
-    assert np.asarray(sides.lines[0].get_ydata()).tolist() == [3, 7, 7, 11, 11]
-    assert np.asarray(sides.lines[1].get_ydata()).tolist() == [3, 7, 15, 19, 27]
-    with pytest.raises(ValueError, match="no layer"):
-        draw_receptive_fields(measure(nn.Sequential(nn.AdaptiveAvgPool2d(1)), (1, 8, 8)))
-
-
-class Gated(nn.Module):
-    """A map times its mean, between two convolutions."""
-
-    def __init__(self, *after: nn.Module) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 5)
-        self.gate = nn.AdaptiveAvgPool2d(1)
-        self.after = nn.Sequential(*after)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) → (N, 4, H', W')."""
-        x = self.conv(x)
-        out: Tensor = self.after(x * self.gate(x))
-        return out
-
-
-def test_the_drawing_says_from_where_on_layers_are_not_drawn() -> None:
-    figure = draw_receptive_fields(measure(Gated(nn.Conv2d(4, 4, 3), nn.ReLU()), (3, 20, 20)))
-    assert figure.get_suptitle() == (
-        "Drawn are only layers before gate (AdaptiveAvgPool2d): from there on, what units see is the whole image,\n"
-        "for 4 of 5 layers (gate: mean over the whole map)"
-    )
-    _, sides = figure.axes
-    assert [text.get_text() for text in sides.texts] == ["then: the whole image"]
-    assert sides.get_title() == "5x5 pixels after the 1 layer that widens it"
-
-    class Unfolded(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.unfold(2, 2, 2)
-
-    figure = draw_receptive_fields(measure(nn.Sequential(nn.Conv2d(3, 4, 5), Unfolded()), (3, 20, 20)))
-    assert "before 1 (Unfolded): from there on, what units see is not known" in figure.get_suptitle()
-
-
-def test_a_drawing_of_all_layers_says_nothing_of_others() -> None:
-    # What comes after the last map, such as global pooling, is no part of its receptive field.
-    figure = draw_receptive_fields(measure(CifarResNet(num_classes=10), (3, 32, 32)))
-    assert figure.get_suptitle() == ""
-    assert not figure.axes[1].texts
 
 
 def test_torch_imports_no_compiler_for_the_usual_classifiers() -> None:

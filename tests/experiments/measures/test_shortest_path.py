@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
+from experiments.benchmarks.random_networks import Apply
 from experiments.measures.centre import centre_unit
 from experiments.measures.layers import Field
 from experiments.measures.network import NetworkMeasures, measure, trace_of
@@ -281,7 +282,7 @@ def test_what_is_not_told_stays_so_unless_all_positions_meet() -> None:
     branches = Summed(*(upsampled_from(start, 80) for start in range(65)))
 
     def measured(function: Callable[[Tensor], Tensor]) -> Field:
-        return measure(nn.Sequential(branches, Then(function)), (1, 4, 4)).layers[-1].field
+        return measure(nn.Sequential(branches, Apply(function)), (1, 4, 4)).layers[-1].field
 
     also_shorter = measured(lambda x: x + F.avg_pool2d(x, 3, 1, 1))
     assert (also_shorter.shortest_path, also_shorter.status) == ((None, None), Status.EXACT)
@@ -292,18 +293,6 @@ def test_what_is_not_told_stays_so_unless_all_positions_meet() -> None:
     assert "more than 64 paths" in str(scaled.reason)
     # No path is left that has a length.
     assert measured(lambda x: x.mean((2, 3), keepdim=True)).reason == "1: mean over the whole map"
-
-
-class Then(nn.Module):
-    """A function of what was before."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) → whatever the function makes of it."""
-        return self.function(x)
 
 
 def test_a_path_that_sees_nothing_at_times_hides_none_that_sees_more_and_is_hidden_by_none() -> None:

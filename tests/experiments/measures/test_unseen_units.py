@@ -10,22 +10,11 @@ from torch.nn import functional as F
 
 from experiments.benchmarks.comparison import compare_seen, output_of
 from experiments.benchmarks.oracle import extents, positive_twin
+from experiments.benchmarks.random_networks import Apply
 from experiments.measures.network import measure
 from experiments.measures.reach import Status
 
 SHAPE = (1, 7, 9)
-
-
-class Mapping(nn.Module):
-    """A network of one function."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C', H', W')."""
-        return self.function(x)
 
 
 def changed_by(
@@ -55,7 +44,7 @@ def _signs_of_neighbours(x: Tensor) -> Tensor:
 
 
 def test_a_unit_sees_also_what_its_gradient_vanishes_for() -> None:
-    network = Mapping(_signs_of_neighbours)
+    network = Apply(_signs_of_neighbours)
     sight = output_of(network, SHAPE).sight
     assert sight is not None
     changed = changed_by(network, SHAPE)
@@ -94,7 +83,7 @@ def test_a_unit_sees_also_what_an_identity_takes_out_again() -> None:
         pair = torch.cat([x, F.avg_pool2d(x, 3, 1, 1)], 1).permute(0, 2, 3, 1)
         return F.layer_norm(pair, (2,)).sum(-1)[:, None]
 
-    network = Mapping(function)
+    network = Apply(function)
     sight = output_of(network, SHAPE).sight
     assert sight is not None
     reached = changed_by(network, SHAPE, factors=(float("nan"),))
@@ -108,7 +97,7 @@ def test_a_unit_sees_also_what_an_identity_takes_out_again() -> None:
 
 def test_a_single_column_of_which_only_padding_is_read_is_bounded() -> None:
     # At columns -1 and 1 of one.
-    network = Mapping(lambda x: F.max_pool2d(x[..., 4].unsqueeze(-1), (1, 2), padding=(0, 1), dilation=(1, 2)))
+    network = Apply(lambda x: F.max_pool2d(x[..., 4].unsqueeze(-1), (1, 2), padding=(0, 1), dilation=(1, 2)))
     assert network(torch.zeros(1, *SHAPE)).isinf().all()
     field = measure(network, SHAPE).field
     assert (field.status, field.reason) == (Status.BOUND, "network: max_pool2d reads nothing but padding")
@@ -124,7 +113,7 @@ def test_columns_around_a_single_one_see_nothing_and_are_bounded(order: int) -> 
         )
         return x if order == 1 else x.transpose(2, 3)
 
-    network = Mapping(function)
+    network = Apply(function)
     comparison = compare_seen(network, SHAPE)
     assert (comparison.status, comparison.mismatches) == (Status.BOUND, ())
     field = measure(network, SHAPE).field
@@ -143,7 +132,7 @@ def test_columns_around_a_single_one_see_nothing_and_are_bounded(order: int) -> 
     ],
 )
 def test_columns_that_all_see_a_single_one_are_exact(function: Callable[[Tensor], Tensor]) -> None:
-    comparison = compare_seen(Mapping(function), SHAPE)
+    comparison = compare_seen(Apply(function), SHAPE)
     assert (comparison.status, comparison.mismatches) == (Status.EXACT, ())
 
 
@@ -152,13 +141,13 @@ def test_channels_that_have_become_rows_are_units() -> None:
         column = x[..., 4].unsqueeze(-1)
         return torch.cat([column, F.avg_pool2d(column, (3, 1), 1, (1, 0))], 1).squeeze(-1)[:, None]
 
-    network = Mapping(function)
+    network = Apply(function)
     comparison = compare_seen(network, SHAPE)
     assert (comparison.status, comparison.mismatches) == (Status.BOUND, ())
     assert measure(network, SHAPE).reason == "rows that run along no axis of the image see differently"
 
 
 def test_channels_behind_rows_and_columns_are_channels() -> None:
-    network = Mapping(lambda x: torch.cat([x, F.avg_pool2d(x, 3, 1, 1)], 1).permute(0, 2, 3, 1))
+    network = Apply(lambda x: torch.cat([x, F.avg_pool2d(x, 3, 1, 1)], 1).permute(0, 2, 3, 1))
     field = measure(network, SHAPE).field
     assert (field.status, field.size) == (Status.EXACT, (3, 3))

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from experiments.runs import pictures
-from experiments.runs.plotting import COLOURS, RIGHT, WRONG, displayable, mosaic, thousands, write_png
+from experiments.runs.plotting import COLOURS, DOTS_PER_INCH, RIGHT, WRONG, displayable, mosaic, thousands, write_png
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -135,7 +135,10 @@ def test_predictions_mark_right_and_wrong_by_sign_frame_and_colour() -> None:
 
 def test_predictions_fill_rows_of_eight_and_nothing_overlaps() -> None:
     images = np.zeros((11, 3, 10, 20), np.uint8)
-    figure = pictures.prediction_sheet(images, None, np.full((11, 2), 0.5), ["cat", "dog"])
+    certain = np.tile([1.0, 0.0], (11, 1))
+    figure = pictures.prediction_sheet(
+        images, np.arange(11) % 2, certain, ["automobile and lorry", "a very long class name"]
+    )
     figure.draw_without_rendering()
     axes = figure.axes[0]
     boxes = [image.get_window_extent() for image in axes.images] + [text.get_window_extent() for text in axes.texts]
@@ -212,8 +215,8 @@ def test_a_written_picture_is_the_one_that_matplotlib_saves(tmp_path: Path) -> N
         (pictures.confusion_matrix(counts, names), pictures.confusion_matrix(counts, names)),
     )
     for figure, same in pairs:
-        write_png(figure, tmp_path / "once.png", 70)
-        same.savefig(tmp_path / "twice.png", dpi=70)
+        write_png(figure, tmp_path / "once.png")
+        same.savefig(tmp_path / "twice.png", dpi=DOTS_PER_INCH)
         with Image.open(tmp_path / "once.png") as once, Image.open(tmp_path / "twice.png") as twice:
             assert once.info["dpi"] == twice.info["dpi"]
             np.testing.assert_array_equal(np.asarray(once), np.asarray(twice))
