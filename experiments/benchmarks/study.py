@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from experiments.arguments import split_arguments
+from experiments.benchmarks.pairs import in_turn
 from experiments.errors import UserError
 from experiments.runs.chatter import quiet
 from experiments.runs.cores import cores
@@ -101,16 +102,6 @@ def _through(pool: Pool, jobs: Sequence[Job]) -> None:
             running -= 1
             if outcome.status != "FINISHED":
                 raise RuntimeError(f"{job.arm} seed {job.seed}: {outcome.reason}")
-
-
-def in_turn(pairs: int, one: Callable[[], float], other: Callable[[], float]) -> list[tuple[float, float]]:
-    """Measure two things `pairs` times, in turn, each of them first every other time."""
-    found = []
-    for pair in range(pairs):
-        first, second = (one, other) if pair % 2 == 0 else (other, one)
-        values = first(), second()
-        found.append(values if pair % 2 == 0 else values[::-1])
-    return found
 
 
 def main(argv: list[str]) -> int:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from experiments.errors import UserError
+from experiments.measures.network import NetworkMeasures
 from experiments.runs.configuration import nearest
 from experiments.studies.claim import Claim
 
@@ -27,6 +28,17 @@ class MeasuredArm(Protocol):
     @property
     def layers(self) -> Mapping[str, Mapping[str, float]]:
         """Parameters, MACs and activations by layer."""
+
+
+def sums_by_layer(measures: NetworkMeasures) -> dict[str, dict[str, float]]:
+    """Return parameters, MACs and activations by the layer's name."""
+    found: dict[str, dict[str, float]] = {}
+    for layer in measures.layers:
+        # A layer that is called twice, and the operators of one module, have one name.
+        sums = found.setdefault(layer.name, {})
+        for column in ("parameters", "macs", "activations"):
+            sums[column] = sums.get(column, 0.0) + float(getattr(layer, column))
+    return found
 
 
 def measured(name: str, claim: Claim, arm: MeasuredArm) -> Fraction:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from experiments.runs.record import scalars
 from experiments.studies.comparison import Replicate
+from experiments.studies.measured import sums_by_layer
 from experiments.studies.state import ArmState, RunState
 from experiments.studies.study import Study
 from experiments.studies.written import WrittenArm, WrittenReplicate, WrittenStudy
@@ -55,17 +56,12 @@ def with_run_ids(written: WrittenStudy, replicates: Sequence[Replicate]) -> Writ
 
 
 def _arm(state: ArmState, study: Study) -> WrittenArm:
-    measures, layers = state.assembly.measures, dict[str, dict[str, float]]()
-    for layer in measures.layers:
-        # A layer that is called twice, and the operators of one module, have one name.
-        sums = layers.setdefault(layer.name, {})
-        for column in ("parameters", "macs", "activations"):
-            sums[column] = sums.get(column, 0.0) + float(getattr(layer, column))
+    measures = state.assembly.measures
     return WrittenArm(
         name=state.arm.name,
         overrides=tuple(map(masked, state.arm.overrides)),
         levels=dict(state.arm.cell.levels) if study.factors else {},
         measures=scalars(measures),
-        layers=layers,
+        layers=sums_by_layer(measures),
         input_shape=state.assembly.input_shape,
     )

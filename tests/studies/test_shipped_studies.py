@@ -1,0 +1,46 @@
+"""The studies that come with the project: what they claim of untrained networks holds at each of their scales."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from experiments.runs.build import build_network, measure_network
+from experiments.runs.record import scalars
+from experiments.studies.answers import answer
+from experiments.studies.measured import sums_by_layer
+from experiments.studies.plan import PlannedArm, plan_arms
+from experiments.studies.study import AS_WRITTEN, STUDIES, read_study
+
+CHANNELS_AND_CLASSES = {"digits": (1, 10), "cifar10": (3, 10)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arm's network, measured without its data."""
+
+    name: str
+    measures: dict[str, float]
+    layers: dict[str, dict[str, float]]
+
+
+def measured(arm: PlannedArm) -> Measured:
+    channels, classes = CHANNELS_AND_CLASSES[arm.cfg.choices.datamodule]
+    size = arm.cfg.datamodule.image_size
+    found = measure_network(arm.cfg, build_network(arm.cfg, classes, channels), (channels, size, size))
+    return Measured(arm.name, scalars(found), sums_by_layer(found))
+
+
+def scales() -> Iterator[tuple[str, str]]:
+    for file in sorted(STUDIES.glob("*.yaml")):
+        for scale in (AS_WRITTEN, *read_study(file.stem).scales):
+            yield file.stem, scale
+
+
+@pytest.mark.parametrize(("name", "scale"), list(scales()))
+def test_claims_on_measures_hold_at_every_scale(name: str, scale: str) -> None:
+    study = read_study(name).at_scale(scale)
+    verdicts = answer(study, [measured(arm) for arm in plan_arms(study)], [])
+    on_measures = {claim for claim, stated in study.claims.items() if (stated.on or "").startswith("measure/")}
+    found = {verdict.claim: verdict.outcome for verdict in verdicts if verdict.claim in on_measures}
+    assert found == dict.fromkeys(on_measures, "supported")
