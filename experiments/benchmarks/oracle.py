@@ -1,8 +1,8 @@
 """Receptive fields by brute force: which pixels the gradient of one output unit touches.
 
 The network runs as its positive twin, in float64: random positive weights, images of positive numbers, sums instead of
-maxima. No path through it cancels another, is cut by an activation function or hidden by a larger neighbour, so that
-the gradient is non-zero exactly where a pixel can reach the unit.
+maxima, interpolation with exact weights. No path through it cancels another, is cut by an activation function or hidden
+by a larger neighbour, or opened by rounding, so that the gradient is non-zero exactly where a pixel can reach the unit.
 """
 
 import copy
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from experiments.benchmarks.interpolation import Asked, interpolated
 
 Extents = npt.NDArray[np.int64]
 
@@ -67,7 +69,10 @@ def _extent(touched: Tensor) -> tuple[int, int]:
 
 
 class NothingCut(TorchFunctionMode):
-    """Computes sums for maxima, of which one position would take all the gradient, and rectifies nothing."""
+    """Computes sums for maxima, of which one position would take all the gradient, and rectifies nothing.
+
+    Where interpolation gives a neighbour the weight 0, it is 0, and not what rounding makes of it.
+    """
 
     def __torch_function__(
         self,
@@ -116,9 +121,16 @@ def unrectified(x: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: ANN401 - as a
     return x
 
 
+def interpolate(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - as torch.nn.functional.interpolate
+    """(N, C, H, W) → (N, C, H', W'): `interpolate` with the absolute values of its weights, which are exact."""
+    asked = Asked(*args, **kwargs)
+    return interpolated(asked, positive=True) if asked.is_exact_here else F.interpolate(*asked)
+
+
 _SUBSTITUTES: Mapping[str, Callable[..., Any]] = {
     "max_pool2d": sum_pool,
     "adaptive_max_pool2d": adaptive_sum_pool,
     "amax": torch.sum,
+    "interpolate": interpolate,
     **dict.fromkeys(("relu", "relu_", "relu6", "hardtanh", "hardswish"), unrectified),
 }
