@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
+from experiments.benchmarks.borders import look_beyond
 from experiments.benchmarks.oracle import Extents, extents, positive_twin
 from experiments.measures.layers import field_of
 from experiments.measures.propagation import Known
@@ -16,13 +18,17 @@ from experiments.measures.reach import Reach, Status
 from experiments.measures.sight import AXES, Sight, axes_of
 from experiments.measures.trace import Trace
 
-# Pixels of an image beyond the largest window, and strides more of them, so that no map on the way ends near the units
-# that are compared; a map of a small stride, which is larger than its image, gets a smaller one.
+# Pixels of an image beyond the largest window, and strides more of them, so that there are units far from the ends of
+# every map on the way; a map of a small stride, which is larger than its image, gets a smaller one.
 MARGIN, MARGIN_STRIDES = 64, 16
 # Of that image's sides, for networks that halve them several times and join what they double again.
 DIVISOR = 32
 # Of periods longer than this not all units are compared.
 MOST_UNITS = 24
+# Why nothing was compared.
+UNSUPPORTED = "unsupported"
+NO_WINDOW = "windows that depend on the size of the image"
+ALL_NEAR_A_BORDER = "no unit far from every border"
 
 
 @dataclass(frozen=True)
@@ -30,20 +36,21 @@ class Comparison:
     """How many units were compared, what differs, in words, and how many processor seconds the oracle took.
 
     `status` is the less certain of both axes'. Where it is a bound, a unit differs if it sees more than that. Of an
-    unsupported output nothing is compared.
+    unsupported output nothing is compared; where no units are, `why_none` says why in words.
     """
 
     status: Status
     units: int
     mismatches: tuple[str, ...]
     oracle_seconds: float = 0.0
+    why_none: str = ""
 
 
 def compare_seen(network: nn.Module, shape: tuple[int, int, int], most_units: int = 1_000_000) -> Comparison:
     """Compare what units see of an image `(C, H, W)`, borders included: all of them, or `most_units` drawn of more."""
     known = output_of(network, shape)
     if known.sight is None:
-        return Comparison(Status.UNSUPPORTED, 0, ())
+        return Comparison(Status.UNSUPPORTED, 0, (), why_none=UNSUPPORTED)
     sight = known.sight.of_single_units()
     chosen = list(np.ndindex(*_map_of(sight)))
     if len(chosen) > most_units:
@@ -64,37 +71,40 @@ def compare_seen(network: nn.Module, shape: tuple[int, int, int], most_units: in
 def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparison:
     """Compare the windows of units far from every border, and size, stride and padding, which follow from these.
 
-    The network must take images `(C, H, W)` and larger ones, and have a map as its output.
+    Which units these are, the network itself tells, and not the measures. It must take images `(C, H, W)` and larger
+    ones.
     """
     known = output_of(network, shape)
-    sight = known.sight
-    if sight is None or any(reach.widest is None or reach.units is None for reach in sight.reaches):
-        return Comparison(field_of(known).status, 0, ())
-    widest = [reach.widest for reach in sight.reaches if reach.widest]
+    if (why_none := _why_no_window(known)) or known.sight is None:
+        return Comparison(field_of(known).status, 0, (), why_none=why_none)
+    widest = [reach.widest for reach in known.sight.reaches if reach.widest]
     stride = max(abs(window.shift) / len(window.first) for window in widest)
     side = MARGIN + int(MARGIN_STRIDES * stride) + max(int(window.sizes.max()) for window in widest)
     side += -side % DIVISOR
     known = output_of(network, (shape[0], side, side))
-    if known.sight is None or any(reach.widest is None or reach.units is None for reach in known.sight.reaches):
-        return Comparison(field_of(known).status, 0, ())
-    chosen, claimed = zip(*[_inside(reach, side) for reach in known.sight.reaches], strict=True)
-    count = min(map(len, chosen))
-    if count == 0:
-        return Comparison(field_of(known).status, 0, ())
-    places = [_place(known.sight, axis) for axis in range(len(AXES))]
-    rows, columns = (chosen[places.index(place)][:count].tolist() for place in range(len(AXES)))
-    units = list(zip(rows, columns, strict=True))
+    if (why_none := _why_no_window(known)) or known.sight is None:
+        return Comparison(field_of(known).status, 0, (), why_none=why_none)
+    twin = positive_twin(network)
+    units = far_from_borders(~look_beyond(twin, (shape[0], side, side)).numpy(), known.sight)
+    if not units:
+        return Comparison(field_of(known).status, 0, (), why_none=ALL_NEAR_A_BORDER)
     began = time.process_time()
-    found = extents(positive_twin(network), (shape[0], side, side), units)
+    found = extents(twin, (shape[0], side, side), units)
     seconds = time.process_time() - began
     bounds = [reach.status is Status.BOUND for reach in known.sight.reaches]
-    mismatches = _mismatches(units, np.stack([item[:count] for item in claimed], axis=1), found, bounds)
+    positions = [np.array(units)[:, _place(known.sight, axis)] for axis in range(len(AXES))]
+    claimed = [
+        np.stack(reach.widest.at(at), axis=1)
+        for reach, at in zip(known.sight.reaches, positions, strict=True)
+        if reach.widest is not None
+    ]
+    mismatches = _mismatches(units, np.stack(claimed, axis=1), found, bounds)
     mismatches += [
         text
         for axis, reach in enumerate(known.sight.reaches)
-        if not bounds[axis] and (text := _numbers_differ(known, axis, reach, chosen[axis][:count], found[:, axis]))
+        if not bounds[axis] and (text := _numbers_differ(known, axis, reach, positions[axis], found[:, axis]))
     ]
-    return Comparison(field_of(known).status, count, tuple(mismatches), seconds)
+    return Comparison(field_of(known).status, len(units), tuple(mismatches), seconds)
 
 
 def output_of(network: nn.Module, shape: tuple[int, int, int]) -> Known:
@@ -122,21 +132,42 @@ def _place(sight: Sight, axis: int) -> int:
     return next((place for place, dim in enumerate(sight.dims[-2:]) if axis in axes_of([dim])), axis)
 
 
-def _inside(reach: Reach, side: int) -> tuple[Extents, Extents]:
-    """Return units next to each other in the middle of an image, one more than a period, and their windows.
+def _why_no_window(known: Known) -> str:
+    """Say why there are no windows that could be compared; the empty string where there are."""
+    if known.sight is None:
+        return UNSUPPORTED
+    return NO_WINDOW if any(reach.widest is None or reach.units is None for reach in known.sight.reaches) else ""
 
-    There are none where a map has a fixed size, so that its windows grow with the image.
+
+def far_from_borders(far: npt.NDArray[np.bool_], sight: Sight) -> list[tuple[int, int]]:
+    """Return units (row, column) of a map of which `far` `(H, W)` tells where they are far from every border.
+
+    They are next to each other in its middle, one more than a period along each axis; along the axis of the shorter
+    period they begin again.
     """
-    assert reach.widest is not None  # noqa: S101 - the caller has looked
-    assert reach.units is not None  # noqa: S101
-    firsts, lasts = reach.widest.at(np.arange(reach.units))
-    inside = np.flatnonzero((firsts >= 0) & (lasts < side) | (firsts > lasts))
-    if not len(inside):
-        return inside, np.empty((0, 2), np.int64)
-    central = int(np.abs(firsts + lasts - side)[inside].argmin())
-    count = min(len(reach.widest.first) + 1, MOST_UNITS)
-    units = inside[max(central - count // 2, 0) :][:count]
-    return units, np.stack([firsts[units], lasts[units]], axis=1)
+    periods = [len(reach.widest.first) if reach.widest else 1 for reach in sight.reaches]
+    by_place = dict(zip((_place(sight, axis) for axis in range(len(AXES))), periods, strict=True))
+    # Units in a hole of a transposed convolution are far from borders wherever they are, so that rows differ in more
+    # than one way; of those that are far in the same columns, or in more, the most units side by side.
+    rows, columns = max(
+        ((_longest_run((far >= kind).all(axis=1)), _longest_run(kind)) for kind in np.unique(far, axis=0)),
+        key=lambda block: len(block[0]) * len(block[1]),
+    )
+    rows, columns = _middle(rows, by_place[0] + 1), _middle(columns, by_place[1] + 1)
+    count = max(len(rows), len(columns)) if len(rows) and len(columns) else 0
+    return [(int(rows[index % len(rows)]), int(columns[index % len(columns)])) for index in range(count)]
+
+
+def _longest_run(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the positions of the longest run of those that are chosen."""
+    positions = np.flatnonzero(chosen)
+    return max(np.split(positions, np.flatnonzero(np.diff(positions) > 1) + 1), key=len)
+
+
+def _middle(run: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
+    """Return the middle positions of a run: `count` of them, but not more than are compared of long periods."""
+    count = min(count, MOST_UNITS, len(run))
+    return run[(len(run) - count) // 2 :][:count]
 
 
 def _mismatches(
@@ -161,6 +192,7 @@ def _numbers_differ(known: Known, axis: int, reach: Reach, units: Extents, found
     """Say how size, stride and padding differ from those of windows `(U, 2)` that were found at units side by side."""
     assert reach.widest is not None  # noqa: S101 - the caller has looked
     period = len(reach.widest.first)
+    units, found = units[: period + 1], found[: period + 1]
     if len(units) <= period or (np.diff(units) != 1).any() or (found[:, 0] > found[:, 1]).any():
         return ""
     field = field_of(known)

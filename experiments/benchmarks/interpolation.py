@@ -44,7 +44,8 @@ class Asked(NamedTuple):
         Positions follow the scale factor that was given, and not the ratio of the sizes, unless it is recomputed.
         """
         sizes = self.input.shape[-2:]
-        targets = F.interpolate(*self._replace(input=self.input.detach().to("meta"))).shape[-2:]
+        # In every mode the sizes are the same.
+        targets = F.interpolate(torch.empty(1, 1, *sizes, device="meta"), self.size, self.scale_factor).shape[-2:]
         given = None if self.recompute_scale_factor else self.scale_factor
         scales = tuple(given) if isinstance(given, Sequence) else (given, given)
         y, x = (

@@ -48,11 +48,9 @@ def extents(twin: nn.Module, shape: tuple[int, int, int], units: Sequence[tuple[
     `units` are positions (row, column) of the output map, all of them by default, in rows; an output without a map is
     one unit. Of a unit that nothing reaches, the first pixel comes after the last.
     """
-    generator = torch.Generator().manual_seed(0)
-    image = torch.empty(1, *shape, dtype=torch.float64).uniform_(0.5, 1.5, generator=generator).requires_grad_()
+    image = positive_image(shape).requires_grad_()
     with NothingCut():
-        out = twin(image)
-    out = out.sum((0, 1)) if out.ndim == 4 else out.sum()[None, None]  # noqa: PLR2004 - (N, C, H, W)
+        out = as_map(twin(image))
     height, width = out.shape
     found = []
     for row, column in units or np.ndindex(height, width):
@@ -62,27 +60,21 @@ def extents(twin: nn.Module, shape: tuple[int, int, int], units: Sequence[tuple[
     return np.array(found)
 
 
+def positive_image(shape: tuple[int, int, int]) -> Tensor:
+    """Return one image `(1, C, H, W)` of positive numbers, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.empty(1, *shape, dtype=torch.float64).uniform_(0.5, 1.5, generator=generator)
+
+
+def as_map(out: Tensor) -> Tensor:
+    """(N, C, H, W) → (H, W), all channels together; of anything else `(1, 1)`."""
+    return out.sum((0, 1)) if out.ndim == 4 else out.sum()[None, None]  # noqa: PLR2004 - (N, C, H, W)
+
+
 def _extent(touched: Tensor) -> tuple[int, int]:
     """Return the first and the last of the pixels that are touched; `(n, -1)` where none is."""
     where = touched.nonzero()
     return (int(where[0]), int(where[-1])) if len(where) else (len(touched), -1)
-
-
-class NothingCut(TorchFunctionMode):
-    """Computes sums for maxima, of which one position would take all the gradient, and rectifies nothing.
-
-    Where interpolation gives a neighbour the weight 0, it is 0, and not what rounding makes of it.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Call a function of torch, or its substitute."""
-        return _SUBSTITUTES.get(getattr(func, "__name__", ""), func)(*args, **(kwargs or {}))
 
 
 def sum_pool(
@@ -93,21 +85,28 @@ def sum_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    pad: Callable[[Tensor, Sequence[int]], Tensor] = F.pad,
 ) -> Tensor:
-    """(N, C, H, W) → (N, C, H', W'): the sum over each window of `torch.nn.functional.max_pool2d`."""
+    """(N, C, H, W) → (N, C, H', W'): the sum over each window of `torch.nn.functional.max_pool2d`.
+
+    `pad` puts something, zeros by default, where windows hang over the borders.
+    """
     assert not return_indices  # noqa: S101 - a sum has no position
     height, width = F.max_pool2d(x.detach(), kernel_size, stride, padding, dilation, ceil_mode).shape[-2:]  # type: ignore[arg-type]
-    (ky, kx), (sy, sx), (py, px), (dy, dx) = (
-        (value, value) if isinstance(value, int) else tuple(value)
-        for value in (kernel_size, stride or kernel_size, padding, dilation)
-    )
-    x = F.pad(x, (px, kx * dx + sx, py, ky * dy + sy))
+    (ky, kx), (sy, sx), (py, px), (dy, dx) = map(both, (kernel_size, stride or kernel_size, padding, dilation))
+    x = pad(x, (px, kx * dx + sx, py, ky * dy + sy))
     pieces = (
         x[..., i * dy : i * dy + (height - 1) * sy + 1 : sy, j * dx : j * dx + (width - 1) * sx + 1 : sx]
         for i in range(ky)
         for j in range(kx)
     )
     return reduce(add, pieces)
+
+
+def both(value: int | Sequence[int]) -> tuple[int, int]:
+    """Return an argument's values for y and x."""
+    y, x = (value, value) if isinstance(value, int) else value
+    return y, x
 
 
 def adaptive_sum_pool(x: Tensor, output_size: int | Sequence[int], return_indices: bool = False) -> Tensor:
@@ -134,3 +133,22 @@ _SUBSTITUTES: Mapping[str, Callable[..., Any]] = {
     "interpolate": interpolate,
     **dict.fromkeys(("relu", "relu_", "relu6", "hardtanh", "hardswish"), unrectified),
 }
+
+
+class NothingCut(TorchFunctionMode):
+    """Computes sums for maxima, of which one position would take all the gradient, and rectifies nothing.
+
+    Where interpolation gives a neighbour the weight 0, it is 0, and not what rounding makes of it.
+    """
+
+    substitutes: Mapping[str, Callable[..., Any]] = _SUBSTITUTES
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Call a function of torch, or its substitute."""
+        return self.substitutes.get(getattr(func, "__name__", ""), func)(*args, **(kwargs or {}))

@@ -5,8 +5,9 @@ python -m experiments.benchmarks.receptive_field [networks=500] [seed=0] [units=
 Every second network is drawn also of operators whose windows depend on the input's size, are all of it, or lie
 elsewhere than their units. After every layer of every network two comparisons: what `units` drawn units see of an
 image, borders included; and, in an image large enough, the windows of units far from every border, with the size,
-stride and padding that follow from these. Equality counts; where the measures give a bound, a unit that exceeds it
-counts as a mismatch. Exit code 1 if there is any.
+stride and padding that follow from these. Where a map has no such unit, as all of its units look beyond a border, it is
+counted and said. Equality counts; where the measures give a bound, a unit that exceeds it counts as a mismatch. Exit
+code 1 if there is any.
 """
 
 import statistics
@@ -28,9 +29,10 @@ SEEDS_APART = 1_000_000
 
 @dataclass
 class Tally:
-    """What all comparisons came to."""
+    """What all comparisons came to; `windows` counts why none were compared, or the empty string if some were."""
 
     statuses: Counter[str] = field(default_factory=Counter)
+    windows: Counter[str] = field(default_factory=Counter)
     units: int = 0
     mismatches: list[str] = field(default_factory=list)
     measure_seconds: list[float] = field(default_factory=list)
@@ -49,6 +51,7 @@ def compare(seed: int, most_units: int, tally: Tally) -> None:
         part = network[:depth]
         seen, windows = compare_seen(part, shape, most_units), compare_windows(part, shape)
         tally.statuses[seen.status.value] += 1
+        tally.windows[windows.why_none] += 1
         tally.units += seen.units + windows.units
         oracle_seconds += windows.oracle_seconds
         for text in (*seen.mismatches, *windows.mismatches):
@@ -78,6 +81,8 @@ def main(argv: list[str]) -> int:
     counts = ", ".join(f"{status} {count}" for status, count in tally.statuses.most_common())
     print(f"{networks} networks, {layers} layers ({counts}), {tally.units} units: {len(tally.mismatches)} mismatches")
     if networks:
+        none = "".join(f", {count} not ({why})" for why, count in tally.windows.most_common() if why)
+        print(f"windows far from every border: compared after {tally.windows['']} layers{none}")
         ratios = [theirs / ours for ours, theirs in zip(tally.measure_seconds, tally.oracle_seconds, strict=True)]
         print(
             "processor seconds a network, median: "

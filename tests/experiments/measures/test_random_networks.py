@@ -129,20 +129,6 @@ def test_every_second_network_of_the_benchmark_is_drawn_of_the_wider_kinds(monke
     assert wider_ones == [False, True, False]
 
 
-def test_a_map_of_a_fixed_size_has_no_window_that_holds_in_a_larger_image() -> None:
-    comparison = compare_windows(nn.Upsample(size=(9, 9), mode="bilinear", align_corners=True), (CHANNELS, 30, 30))
-    assert (comparison.status, comparison.mismatches) == (Status.EXACT, ())
-    assert compare_windows(nn.AdaptiveAvgPool2d((3, 3)), (CHANNELS, 30, 30)).mismatches == ()
-
-
-def test_a_share_that_rounding_gives_is_no_pixel_seen() -> None:
-    network, shape = drawn(257, wider=True)
-    assert isinstance(network, nn.Sequential)
-    comparison = compare_windows(network[:3], shape)
-    assert comparison.mismatches == ()
-    assert comparison.units >= 4
-
-
 @pytest.mark.parametrize("argument", ["nets=3", "networks=many"])
 def test_the_benchmark_refuses_what_it_does_not_know(argument: str) -> None:
     with pytest.raises(UserError, match=argument):

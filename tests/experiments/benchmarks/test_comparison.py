@@ -1,0 +1,139 @@
+"""Which units are compared far from every border, and that what is said wrongly of them is found."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+from experiments.benchmarks import comparison, receptive_field
+from experiments.benchmarks.borders import look_beyond
+from experiments.benchmarks.comparison import (
+    ALL_NEAR_A_BORDER,
+    NO_WINDOW,
+    UNSUPPORTED,
+    compare_windows,
+    far_from_borders,
+    output_of,
+)
+from experiments.benchmarks.oracle import positive_twin
+from experiments.benchmarks.random_networks import CHANNELS, Apply, drawn
+from experiments.measures.layers import Field, field_of
+from experiments.measures.propagation import Known
+from experiments.measures.reach import Status, Window
+
+SHAPE = (CHANNELS, 40, 36)
+CROP = Apply(lambda x: x[:, :, 3:-2, 2:])
+
+
+def _conv(kernel: int, stride: int, padding: int) -> nn.Module:
+    return nn.Conv2d(CHANNELS, CHANNELS, kernel, stride, padding)
+
+
+NETWORKS: dict[str, nn.Module] = {
+    "ordinary": nn.Sequential(
+        _conv(3, 1, 1), nn.MaxPool2d(2), _conv(5, 2, 2), nn.ConvTranspose2d(CHANNELS, 2, 4, 2, 1)
+    ),
+    "with crops": nn.Sequential(CROP, nn.Upsample(scale_factor=1.5, mode="bilinear"), _conv(3, 2, 1), CROP),
+    "with a crop, to a fixed size": nn.Sequential(CROP, _conv(3, 1, 1), nn.AdaptiveAvgPool2d((9, 12))),
+}
+# The last has no two units a period apart, from which a stride would follow.
+OF_ANY_SIZE = list(NETWORKS)[:2]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_units_far_from_every_border_are_as_said(name: str) -> None:
+    found = compare_windows(NETWORKS[name], SHAPE)
+    assert (found.status, found.mismatches, found.why_none) == (Status.EXACT, (), "")
+    assert found.units >= 3
+
+
+WRONG_WINDOWS: dict[str, Callable[[Window], Window]] = {
+    "size": lambda window: Window(window.first, window.last + 1, window.shift),
+    "smaller": lambda window: Window(window.first + 1, window.last, window.shift),
+    "padding": lambda window: Window(window.first - 1, window.last - 1, window.shift),
+    "beyond the image": lambda window: Window(window.first - 300, window.last, window.shift),
+    "stride": lambda window: Window(window.first, window.last, window.shift + 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [(name, wrong) for name in NETWORKS for wrong in WRONG_WINDOWS if wrong != "stride" or name in OF_ANY_SIZE],
+)
+def test_a_wrong_window_is_found(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
+    def said(network: nn.Module, shape: tuple[int, int, int]) -> Known:
+        known = output_of(network, shape)
+        assert known.sight is not None
+        y, x = known.sight.reaches
+        assert y.widest is not None
+        y = replace(y, widest=WRONG_WINDOWS[wrong](y.widest))
+        return replace(known, sight=replace(known.sight, reaches=(y, x)))
+
+    monkeypatch.setattr(comparison, "output_of", said)
+    mismatches = compare_windows(NETWORKS[name], SHAPE).mismatches
+    assert mismatches
+    assert not any(", x: " in text or text.startswith("x: ") for text in mismatches)
+
+
+WRONG_NUMBERS: dict[str, Callable[[Field], Field]] = {
+    "size": lambda field: replace(field, size=(field.size[0], (field.size[1] or 0) + 1)),
+    "stride": lambda field: replace(field, stride=(field.stride[0], Fraction(7, 3))),
+    "padding": lambda field: replace(field, padding=(field.padding[0], (field.padding[1] or 0) + 1)),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_NUMBERS)
+@pytest.mark.parametrize("name", OF_ANY_SIZE)
+def test_a_wrong_number_is_found(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
+    monkeypatch.setattr(comparison, "field_of", lambda known: WRONG_NUMBERS[wrong](field_of(known)))
+    (mismatch,) = compare_windows(NETWORKS[name], SHAPE).mismatches
+    assert mismatch.startswith("x: size, stride, padding said (")
+
+
+def test_the_end_of_a_map_inside_the_image_is_a_border() -> None:
+    # It leaves two pixels out, resizes the rest and takes bins of it: the first sees no further than what is left.
+    network, shape = drawn(379, wider=True)
+    assert isinstance(network, nn.Sequential)
+    for depth in (3, 4):
+        found = compare_windows(network[:depth], shape)
+        assert found.mismatches == ()
+        assert found.units >= 3
+
+
+def test_holes_are_not_all_that_is_compared() -> None:
+    # Of a transposed convolution every second unit reads nothing and looks beyond no border, wherever it is.
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, 2, dilation=2))
+    far = ~look_beyond(positive_twin(network), SHAPE).numpy()
+    sight = output_of(network, SHAPE).sight
+    assert sight is not None
+    units = far_from_borders(far, sight)
+    assert sum(row % 2 == column % 2 == 0 for row, column in units) >= 2
+    found = compare_windows(network, SHAPE)
+    assert (found.mismatches, found.why_none) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        (nn.Sequential(CROP, nn.AdaptiveAvgPool2d(3), _conv(3, 1, 1), _conv(3, 1, 1)), ALL_NEAR_A_BORDER),
+        (nn.AdaptiveAvgPool2d(1), NO_WINDOW),
+        (Apply(torch.linalg.pinv), UNSUPPORTED),
+    ],
+    ids=["small map", "global", "unsupported"],
+)
+def test_why_nothing_is_compared_is_said(network: nn.Module, why: str) -> None:
+    found = compare_windows(network, SHAPE)
+    assert (found.units, found.mismatches, found.why_none) == (0, (), why)
+
+
+def test_the_benchmark_tells_after_how_many_layers_no_windows_were_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_map = nn.Sequential(nn.AdaptiveAvgPool2d(3), _conv(3, 1, 1), _conv(3, 1, 1))
+    monkeypatch.setattr(receptive_field, "drawn", lambda *_, **__: (small_map, SHAPE))
+    assert receptive_field.main(["networks=1", "units=4"]) == 0
+    out = capsys.readouterr().out
+    assert "compared after 2 layers, 1 not (no unit far from every border)" in out
