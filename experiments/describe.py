@@ -35,7 +35,6 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,15 +42,7 @@ from experiments.arguments import split_arguments
 from experiments.errors import UserError
 from experiments.runs.architectures import Architecture, architecture
 from experiments.runs.configuration import nearest
-from experiments.runs.matching import (
-    QUANTITIES,
-    TOLERANCE,
-    MatchedBudget,
-    Quantity,
-    check_tolerance,
-    dimension,
-    match_budget,
-)
+from experiments.runs.match_keys import budget_asked
 
 if TYPE_CHECKING:
     from experiments.runs.description import Description, ParametersAlone
@@ -109,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         if (file := keys[name]) is not None:
             _check_file(name, Path(file))
     _check_choices(keys)
-    budget = _budget(keys)
+    budget = budget_asked(keys)
     _check_overrides(overrides)
     described = architecture(overrides)
     request = _request(described, keys, assumed_model=not any(item.startswith("model=") for item in overrides))
@@ -145,7 +136,9 @@ def _described(
         UserError: the network cannot take the image, or has not got what was asked.
     """
     # Seconds that --help and mistakes save.
-    from experiments.measures.network import NumbersNeededError, count_parameters, measure  # noqa: PLC0415
+    from experiments.measures.forward import NumbersNeededError  # noqa: PLC0415
+    from experiments.measures.network import measure  # noqa: PLC0415
+    from experiments.measures.parameters import count_parameters  # noqa: PLC0415
     from experiments.runs import description as known  # noqa: PLC0415
 
     channels, height, width = shape = request.input_shape
@@ -250,41 +243,6 @@ def _request(described: Architecture, keys: Mapping[str, str | None], *, assumed
     remarks += [] if keys["num_classes"] is not None else [f"num_classes={num_classes}"]
     remark = f"assumed: {', '.join(remarks)}" if remarks else ""
     return Request((channels, height, width), num_classes, remark)
-
-
-def _budget(keys: Mapping[str, str | None]) -> Callable[..., MatchedBudget] | None:
-    """Return `match_budget` with what was asked, as far as it can be checked before anything is built."""
-    asked: list[Quantity] = [quantity for quantity in QUANTITIES if keys[f"match.{quantity}"] is not None]
-    if not asked:
-        for key in ("match.by", "match.tolerance"):
-            if keys[key] is not None:
-                raise UserError(f"{key}={keys[key]}: nothing to match; say what with match.macs or match.parameters")
-        return None
-    if len(asked) > 1:
-        both = " and ".join(f"match.{quantity}" for quantity in asked)
-        raise UserError(f"{both}: only one of them can be held equal; leave the other out")
-    (quantity,) = asked
-    share = keys["match.tolerance"]
-    try:
-        tolerance = TOLERANCE if share is None else float(share)
-    except ValueError as error:
-        raise UserError(f"match.tolerance={share}: must be a number, e.g. 0.02 for 2 %") from error
-    check_tolerance(tolerance)
-    return partial(
-        match_budget,
-        quantity=quantity,
-        target=_target(f"match.{quantity}", keys[f"match.{quantity}"] or ""),
-        by=dimension(keys["match.by"] or "width"),
-        tolerance=tolerance,
-    )
-
-
-def _target(key: str, text: str) -> int | str:
-    if re.fullmatch(r"\d{1,18}|\d{1,3}(,\d{3}){1,5}", text, re.ASCII) and int(text.replace(",", "")) > 0:
-        return int(text.replace(",", ""))
-    if re.match(r"[-+.]?\d", text):
-        raise UserError(f"{key}={text}: must be the name of a network or a whole number from 1 to 10^18")
-    return text
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from experiments.measures.centre import MAP_RANK, CentreUnit, centre_unit
+from experiments.measures.forward import trace_of
 from experiments.measures.layers import Field, field_of
-from experiments.measures.network import trace_of
 from experiments.measures.propagation import Known, Origin
 from experiments.measures.sight import Sight
 from experiments.measures.tap import tapped

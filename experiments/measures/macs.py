@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from experiments.measures.forward import scripted, trace_of
 from experiments.measures.multiplications import macs_of
-from experiments.measures.network import scripted, trace_of
 from experiments.measures.weightless import ShapesOnly, image_of, mode_set, shadows, usual_modes
 
 

@@ -12,7 +12,8 @@ from experiments.measures.effective import SHARE, EffectiveField
 from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.measures.latency import Latency
 from experiments.measures.layers import Field, LayerMeasures
-from experiments.measures.network import NetworkMeasures, Parameters
+from experiments.measures.network import NetworkMeasures
+from experiments.measures.parameters import Parameters
 from experiments.measures.reach import Status
 
 # Wide enough for every column, where there is no terminal that could say how wide it is.

@@ -13,8 +13,9 @@ from experiments.measures import table
 from experiments.measures.effective import EffectiveField, effective_field
 from experiments.measures.gradient_flow import GradientFlowRecord, initial_gradient_flow
 from experiments.measures.latency import Latency, time_forward
-from experiments.measures.network import NetworkMeasures, Parameters
+from experiments.measures.network import NetworkMeasures
 from experiments.measures.outputs import tensors_of
+from experiments.measures.parameters import Parameters
 from experiments.measures.reach import Status
 from experiments.runs.architectures import Architecture
 

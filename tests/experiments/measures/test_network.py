@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from experiments.measures.forward import NumbersNeededError, smallest_input
 from experiments.measures.macs import count_macs
-from experiments.measures.network import NumbersNeededError, measure, smallest_input
+from experiments.measures.network import measure
 from experiments.measures.reach import Status
 from experiments.measures.table import totals
 from lightning_modules.networks.resnet import CifarResNet

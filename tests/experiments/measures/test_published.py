@@ -8,7 +8,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from experiments.measures.network import count_parameters, measure
+from experiments.measures.network import measure
+from experiments.measures.parameters import count_parameters
 from lightning_modules.networks.googlenet import GoogLeNet
 from lightning_modules.networks.resnet import ResNet
 from lightning_modules.networks.vgg import VGG

@@ -12,8 +12,9 @@ from torchvision import models
 
 from experiments.benchmarks.random_networks import Apply
 from experiments.measures.centre import centre_unit
+from experiments.measures.forward import trace_of
 from experiments.measures.layers import Field
-from experiments.measures.network import NetworkMeasures, measure, trace_of
+from experiments.measures.network import NetworkMeasures, measure
 from experiments.measures.reach import Reach, Status, Window
 from experiments.measures.sampling import Resampled
 from lightning_modules.networks.resnet import CifarResNet

@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.googlenet import Inception
 
-from experiments.measures.network import measure, smallest_input
+from experiments.measures.forward import smallest_input
+from experiments.measures.network import measure
 from experiments.measures.reach import Status
 
 TRUTH = json.loads(Path(__file__).with_name("torchvision.json").read_text(encoding="utf-8"))
