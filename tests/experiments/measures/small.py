@@ -1,4 +1,4 @@
-"""A small network with all that the measures of a network have to tell apart."""
+"""Small networks: one with all that the measures of a network have to tell apart, one that takes some sizes only."""
 
 import torch
 from torch import Tensor, nn
@@ -34,3 +34,9 @@ class Small(nn.Module):
         x = self.block(self.block(self.stem(x)))
         out: Tensor = self.fc(x.mean((2, 3)))
         return out
+
+
+def lenet() -> nn.Sequential:
+    """Return a network that takes images of one size only, as its classifier is as wide as one map."""
+    convolutions = [nn.Conv2d(1, 6, 5), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.MaxPool2d(2)]
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(400, 10))
