@@ -70,15 +70,24 @@ def test_macs_of_resnets_are_the_papers(depth: int, billions: float) -> None:
     assert measure(network, (3, 224, 224)).macs / 1e9 == pytest.approx(billions, abs=0.06)
 
 
-# Araujo, Norris & Sim, Distill 2019, last table: receptive field and stride. Its ResNets have their stride in the last
-# unit of each block, which gives the same windows as the paper's place, in the first 1x1 convolution.
-@pytest.mark.parametrize(("depth", "field"), [(50, 483), (101, 1027), (152, 1507)])
-def test_receptive_fields_of_resnets_are_distills(depth: int, field: int) -> None:
+# Araujo, Norris & Sim, Distill 2019, and the table of its code: receptive field after each stage. Its ResNets have
+# their stride in the last unit of each stage, which makes the same windows as the paper's place, in the first 1x1
+# convolution.
+@pytest.mark.parametrize(
+    ("depth", "fields"), [(50, [35, 99, 291, 483]), (101, [35, 99, 835, 1027]), (152, [35, 163, 1315, 1507])]
+)
+def test_receptive_fields_of_resnets_are_distills(depth: int, fields: list[int]) -> None:
     with torch.device("meta"):
         network = ResNet(depth=depth, num_classes=1000, stride_in="1x1")
-    last = measure(network, (3, 224, 224))
-    assert last.receptive_field == (field, field)
-    assert last.stride == STRIDE
+    measures = measure(network, (3, 224, 224))
+    for stage, field in enumerate(fields):
+        found = measures.at(f"layer{stage + 1}")
+        assert found.receptive_field == (field, field)
+        # Not Distill's, whose pooling pads one side alone: numeric ground truth.
+        assert found.stride == (Fraction(4 * 2**stage),) * 2
+        assert found.padding == (field // 2,) * 2
+        assert found.field.shortest_path == (11, 11)
+    assert (measures.receptive_field, measures.stride) == ((fields[-1], fields[-1]), STRIDE)
 
 
 @pytest.mark.parametrize(
