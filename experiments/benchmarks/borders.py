@@ -93,12 +93,12 @@ class BordersShown(NothingCut):
     ) -> Tensor:
         stride, padding, output_padding, dilation = map(both, (stride, padding, output_padding, dilation))
         # As many more positions on every side as any output can read.
-        y, x_more = (
+        more_y, more_x = (
             -(-((weight.shape[2 + axis] - 1) * dilation[axis] + output_padding[axis]) // stride[axis])
             for axis in range(2)
         )
-        further = (padding[0] + y * stride[0], padding[1] + x_more * stride[1])
-        wider = self._pad(x, (x_more, x_more, y, y))
+        further = (padding[0] + more_y * stride[0], padding[1] + more_x * stride[1])
+        wider = self._pad(x, (more_x, more_x, more_y, more_y))
         return F.conv_transpose2d(wider, weight, bias, stride, further, output_padding, groups, dilation)
 
     def _avg_pool2d(
