@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from experiments.arguments import check_keys, seeds_of, split_arguments
 from experiments.cli import run
 from experiments.errors import UserError
+from experiments.runs.overrides import is_override, override_key
 from experiments.tracking.credentials import masked
 
 OWN = {
@@ -52,12 +53,12 @@ def main(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(__doc__)
         return 0
-    names = [argument for argument in argv if "=" not in argument and not argument.startswith("-")]
+    names = [argument for argument in argv if not is_override(argument) and not argument.startswith("-")]
     keys, rest = split_arguments([argument for argument in argv if argument not in names], OWN)
     settings = [item for item in rest if item.startswith("hydra.launcher")]
     overrides = [item for item in rest if item not in settings]
     # A seed is one of the study's: plan says so where it is given.
-    check_keys([item for item in overrides if item.partition("=")[0] != "seed"], [*OWN], less=["seed"])
+    check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves
     from experiments.studies.study import AS_WRITTEN, STUDIES, read_study  # noqa: PLC0415
 

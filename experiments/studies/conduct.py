@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from experiments.errors import UserError
+from experiments.runs.overrides import override_key
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.result import RunResult
 from experiments.runs.settle import settle
@@ -29,7 +30,7 @@ from experiments.studies.plan_table import print_plan
 from experiments.studies.record import open_study
 from experiments.studies.report import Report, write_report
 from experiments.studies.state import RunState, look, remember
-from experiments.studies.study import Study, override_key
+from experiments.studies.study import Study
 from experiments.studies.table import print_answer
 from experiments.studies.verdict import Verdict
 from experiments.studies.writing_down import with_run_ids, write_down

@@ -10,11 +10,12 @@ from omegaconf import ListConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import load, nearest
+from experiments.runs.overrides import override_key
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
 from experiments.studies.plan import PlannedArm
-from experiments.studies.study import Study, override_key
+from experiments.studies.study import Study
 
 SHOWN = 4
 EPOCHS = "epochs trained"

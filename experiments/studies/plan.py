@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
+from experiments.runs.overrides import override_key, read_override
 from experiments.studies.budget import Allotted, Share, allot
 from experiments.studies.factors import Cell
-from experiments.studies.study import Study, override_key
+from experiments.studies.study import Study
 from experiments.tracking.credentials import masked
 
 # Up to here each seed is composed by itself; beyond, a second one shows where the seed stands.
@@ -112,7 +113,7 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         if _is_sweep(override):
             raise UserError(f"{override}: several values; a study takes one for all arms, or a list as [a,b]")
         if key == "seed":
-            raise UserError(f"{override}: a study sets the seed of each run; give seeds=N or seeds=[{override[5:]}]")
+            raise UserError(f"{override}: a study sets the seed of each run; give seeds=N{_listed(override)}")
     common = [override for override in study.overrides if override_key(override) not in given]
     first = study.seeds[0]
     chosen = {cell.name: (*common, *overrides, *cell.overrides) for cell in study.cells}
@@ -132,6 +133,11 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         keys = () if len(study.seeds) <= FEW_SEEDS else _seed_keys(cfg, compose([*every, f"seed={study.seeds[1]}"]))
         arms.append(PlannedArm(cell, every, share, cfg, keys))
     return arms
+
+
+def _listed(override: str) -> str:
+    given = read_override(override)
+    return f" or seeds=[{given.value}]" if given and given.value else ""
 
 
 def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:

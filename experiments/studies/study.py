@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from experiments.errors import UserError
 from experiments.runs.configuration import CONFIG_DIR, nearest
 from experiments.runs.matching import TOLERANCE
+from experiments.runs.overrides import first_double, is_override, override_key
 from experiments.studies.claim import Claim
 from experiments.studies.factors import ARM, OFF, Cell, cross
 
@@ -277,20 +278,14 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
     ]
     lists += [(f"scales.{name}.overrides", scale.overrides) for name, scale in study.scales.items()]
     for key, overrides in lists:
-        keys = [override_key(override) for override in overrides]
-        if doubled := next((each for each in keys if keys.count(each) > 1), None):
-            raise UserError(f"{where}{key}: '{doubled}' is set twice; one of them must go")
+        if doubled := first_double(overrides):
+            raise UserError(f"{where}{key}: '{override_key(doubled)}' is set twice; one of them must go")
         for override in overrides:
-            if override.startswith("-") or not override.partition("=")[1]:
-                raise UserError(f"{where}{key}: {override!r} is not of the form key=value")
+            if not is_override(override):
+                raise UserError(f"{where}{key}: {override!r} is not of the form key=value, +key=value or ~key")
             if override_key(override) == "seed":
                 raise UserError(f"{where}{key}: {override!r} is set for each run; list the seeds under 'seeds'")
     return study
-
-
-def override_key(override: str) -> str:
-    """Return what a Hydra override sets: `model` of `model=vgg11`, `trainer.max_epochs` of `++trainer.max_epochs=3`."""
-    return override.lstrip("+~").partition("=")[0].strip()
 
 
 def _named(value: object) -> object:
@@ -315,10 +310,10 @@ def _check_name(name: str, what: str) -> None:
 
 
 def _refuse_doubles(cell: Cell) -> None:
-    keys = [override_key(override) for override in cell.overrides]
-    doubled = next((key for key in keys if keys.count(key) > 1), None)
-    if doubled is not None:
-        raise ValueError(f"arm {cell.name}: '{doubled}' is set twice, by {', '.join(cell.levels)}; one of them must go")
+    if doubled := first_double(cell.overrides):
+        raise ValueError(
+            f"arm {cell.name}: '{override_key(doubled)}' is set twice, by {', '.join(cell.levels)}; one of them must go"
+        )
 
 
 def _line(error: ValidationError) -> str:
