@@ -60,12 +60,12 @@ def main(argv: Sequence[str]) -> int:
     # A seed is one of the study's: plan says so where it is given.
     check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves
-    from experiments.studies.study import AS_WRITTEN, STUDIES, read_study  # noqa: PLC0415
+    from experiments.studies.study import AS_WRITTEN  # noqa: PLC0415
+    from experiments.studies.study_file import known_studies, read_study  # noqa: PLC0415
 
     if len(names) != 1:
-        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
         given = f"{' '.join(names)}: one study at a time" if names else "no study is named"
-        raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {known}")
+        raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {', '.join(known_studies())}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
     scale = keys["scale"] or AS_WRITTEN
     study = read_study(names[0]).at_scale(scale)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.matching import Quantity
-from experiments.studies.study import Budget
+from experiments.studies.study_parts import Budget
 
 # How long an arm trains, whatever it trains on.
 LENGTH_KEYS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.limit_train_batches")

@@ -27,7 +27,8 @@ from experiments.studies.reference import (
     reference,
     reference_file,
 )
-from experiments.studies.study import Study, read_study
+from experiments.studies.study import Study
+from experiments.studies.study_file import read_study
 from experiments.studies.study_likeness import StudyLikeness, compare_studies
 from experiments.tracking.afterwards import tag_ended_run
 from experiments.tracking.credentials import masked

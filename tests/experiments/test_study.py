@@ -108,7 +108,7 @@ def test_an_arm_that_always_fails_leaves_the_others_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.studies.study.STUDIES", tmp_path)
+    monkeypatch.setattr("experiments.studies.study_file.STUDIES", tmp_path)
     (tmp_path / "breaks.yaml").write_text(
         """study:
   question: Does it break?
@@ -121,7 +121,6 @@ def test_an_arm_that_always_fails_leaves_the_others_complete(
   overrides: [datamodule=digits, datamodule.image_size=8, "model.network.widths=[4]", trainer.max_epochs=2]
 """
     )
-    monkeypatch.setattr("experiments.studies.study.read_study.__defaults__", (tmp_path,))
     assert main(["breaks", "tracking=local"]) == 1
     told = capsys.readouterr()
     assert told.err.count(": failed: ") == 2

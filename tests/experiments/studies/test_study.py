@@ -6,7 +6,9 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.studies.plan import plan
-from experiments.studies.study import STUDIES, Arm, Study, read_study
+from experiments.studies.study import Study
+from experiments.studies.study_file import STUDIES, read_study
+from experiments.studies.study_parts import Arm
 
 ARMS = "{a: {overrides: [model=conv5x5], role: baseline}, b: {overrides: [model=two_conv3x3]}}"
 GOOD = {
@@ -95,24 +97,6 @@ def test_every_mistake_is_one_line_naming_the_file(tmp_path: Path, changes: dict
     assert complaint in text
     assert text.startswith(str(tmp_path / "tried.yaml"))
     assert "\n" not in text
-
-
-def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"study=tired: no such study; did you mean 'tried'\? allowed: tried"):
-        read_study("tired", written(tmp_path))
-
-
-def test_a_study_is_named_not_pointed_at(tmp_path: Path) -> None:
-    written(tmp_path)
-    with pytest.raises(UserError, match=r"no such study"):
-        read_study("../" + tmp_path.name + "/tried", tmp_path)
-
-
-@pytest.mark.parametrize("content", ["", "- a", "other: {}", "study: 3", "study: {}\nmore: 1"])
-def test_a_file_that_holds_no_study_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "odd.yaml").write_text(content)
-    with pytest.raises(UserError, match=r"odd\.yaml: (must hold one mapping under the key 'study'|study\..*: missing)"):
-        read_study("odd", tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in STUDIES.glob("*.yaml")))
