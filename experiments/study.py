@@ -61,16 +61,20 @@ def main(argv: Sequence[str]) -> int:
     check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves
     from experiments.studies.study import AS_WRITTEN  # noqa: PLC0415
-    from experiments.studies.study_file import known_studies, read_study  # noqa: PLC0415
+    from experiments.studies.study_file import known_studies, read_study, said_of, study_file  # noqa: PLC0415
 
     if len(names) != 1:
         given = f"{' '.join(names)}: one study at a time" if names else "no study is named"
         raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {', '.join(known_studies())}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
     scale = keys["scale"] or AS_WRITTEN
-    study = read_study(names[0]).at_scale(scale)
+    study, file = read_study(names[0]).at_scale(scale), study_file(names[0])
     if keys["seeds"] is not None:
         study = study.with_seeds(seeds_of(keys["seeds"]))
+    from experiments.studies.prepared import prepare  # noqa: PLC0415 - as above
+
+    with said_of(file):
+        arms = prepare(study, names[0], overrides)
     only_plan, asked = _flag("plan", keys["plan"]), not _flag("yes", keys["yes"])
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -80,7 +84,8 @@ def main(argv: Sequence[str]) -> int:
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     command = ["whydeep", "study", *argv]
-    conduct = Conduct(study, names[0], scale, overrides, command)
+    with said_of(file):
+        conduct = Conduct(study, arms, names[0], scale, overrides, command)
     conduct.print_plan(console, options.workers)
     if only_plan or (asked and not _agreed(conduct.minutes(options.workers))):
         return 0

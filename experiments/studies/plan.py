@@ -8,10 +8,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs.configuration import compose
 from experiments.runs.overrides import override_key, read_override
 from experiments.studies.budget import Allotted, Share, allot
+from experiments.studies.composing import Sources, compose_arm
 from experiments.studies.factors import Cell
 from experiments.studies.study import Study
 from experiments.tracking.credentials import masked
@@ -27,6 +28,7 @@ class PlannedArm:
 
     Attributes:
         cell: its name and levels.
+        sources: where its overrides come from, but for its budget's.
         overrides: of the arm, the study and the command line, all but the seed.
         share: what the budget rule added to them.
         cfg: composed for the first seed.
@@ -34,6 +36,7 @@ class PlannedArm:
     """
 
     cell: Cell
+    sources: Sources
     overrides: tuple[str, ...]
     share: Share
     cfg: DictConfig
@@ -114,10 +117,11 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
             raise UserError(f"{override}: several values; a study takes one for all arms, or a list as [a,b]")
         if key == "seed":
             raise UserError(f"{override}: a study sets the seed of each run; give seeds=N{_listed(override)}")
-    common = [override for override in study.overrides if override_key(override) not in given]
+    common = tuple(override for override in study.overrides if override_key(override) not in given)
     first = study.seeds[0]
-    chosen = {cell.name: (*common, *overrides, *cell.overrides) for cell in study.cells}
-    composed = {name: compose([*each, f"seed={first}"]) for name, each in chosen.items()}
+    sources = {cell.name: Sources(cell.name, common, tuple(overrides), cell.overrides) for cell in study.cells}
+    chosen = {name: each.overrides for name, each in sources.items()}
+    composed = {name: compose_arm(each, first) for name, each in sources.items()}
     _refuse_twins(composed)
     if not _SAY_THE_RATE & {*given, *map(override_key, common)}:
         unsaid = [cell.name for cell in study.cells if not _SAY_THE_RATE & set(map(override_key, cell.overrides))]
@@ -131,7 +135,7 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         every = (*kept, *share.overrides)
         cfg = compose([*every, f"seed={first}"]) if share.overrides else composed[cell.name]
         keys = () if len(study.seeds) <= FEW_SEEDS else _seed_keys(cfg, compose([*every, f"seed={study.seeds[1]}"]))
-        arms.append(PlannedArm(cell, every, share, cfg, keys))
+        arms.append(PlannedArm(cell, sources[cell.name], every, share, cfg, keys))
     return arms
 
 
@@ -174,7 +178,7 @@ def _refuse_twins(composed: Mapping[str, DictConfig]) -> None:
         if isinstance(content, dict):
             content.pop("choices", None)
         if other := seen.get(repr(content)):
-            raise UserError(f"arms.{name}: the same configuration as arms.{other}; arms must differ")
+            raise StudyError(f"arms.{name}: the same configuration as arms.{other}; arms must differ")
         seen[repr(content)] = name
 
 
@@ -183,7 +187,7 @@ def _refuse_unsaid_rates(composed: Mapping[str, DictConfig]) -> None:
     rates = {name: cfg.optimizer.lr for name, cfg in composed.items()}
     if len(set(rates.values())) > 1:
         said = ", ".join(f"{arm} {rate:g}" for arm, rate in rates.items())
-        raise UserError(
+        raise StudyError(
             f"optimizer.lr: the networks of the arms begin at different rates ({said}); say optimizer.lr=… for all "
             "arms, or in the overrides of each"
         )

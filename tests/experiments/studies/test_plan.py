@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs import identity
 from experiments.runs.result import RunResult, Status
 from experiments.studies.comparison import Replicate
@@ -209,3 +209,20 @@ def test_a_declaration_of_what_no_arm_has_is_refused() -> None:
     check_declared(planned, ["optimizer.lr", "optimizer", "threads", "version of numpy", "epochs trained"])
     with pytest.raises(UserError, match=r"declared: optimizer\.lrr: no arm has such a key; did you"):
         check_declared(planned, ["optimizer.lrr"])
+
+
+def test_what_only_the_code_tells_names_arm_and_override_too() -> None:
+    tried = checked(
+        {
+            "question": "Which?",
+            "arms": {
+                "a": {"overrides": ["model=conv5x5"], "role": "baseline"},
+                "b": {"overrides": ["model=two_conv3x3", "datamodule.image_size=large"]},
+            },
+            "seeds": 1,
+            "metric": "test/top1_error",
+        },
+        "",
+    )
+    with pytest.raises(StudyError, match=r"^arm b: override datamodule\.image_size=large: must be int"):
+        look(plan_arms(tried), [0], Path("unused"))
