@@ -79,18 +79,24 @@ def main(argv: Sequence[str]) -> int:
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rich.console import Console  # noqa: PLC0415 - seconds that a mistake in a key saves
+    from rich.text import Text  # noqa: PLC0415
 
     from experiments.studies.conduct import Conduct  # noqa: PLC0415
+    from experiments.studies.notices import notices, unjudged  # noqa: PLC0415
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     command = ["whydeep", "study", *argv]
     with said_of(file):
         conduct = Conduct(study, arms, names[0], scale, overrides, command)
     conduct.print_plan(console, options.workers)
+    for notice in notices(study, arms):
+        console.print(Text(f"notice: {notice}", style="yellow"))
     if only_plan or (asked and not _agreed(conduct.minutes(options.workers))):
         return 0
     answer = conduct.run(options)
     answer.print(console)
+    for notice in unjudged(study):
+        console.print(Text(f"notice: {notice}", style="yellow"))
     where = [] if str(conduct.runs_dir) == "runs" else [f"runs_dir={conduct.runs_dir}"]
     print(f"browse: {shlex.join(['whydeep', 'ui', *where])}{'' if where else '  (or: make ui)'}")
     if answer.stopped_by is not None:
