@@ -12,10 +12,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import UserError
+from experiments.runs.composition import compose_quickly, resolved, with_choices
 from experiments.runs.options import COMPONENTS
 from experiments.runs.overrides import is_override, override_key, read_override
 
@@ -29,6 +30,10 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: an unknown key or option, or an override that cannot be read.
     """
+    # What is wrong is told by Hydra's own way alone.
+    with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+        if (quick := compose_quickly(CONFIG_DIR, ROOT, overrides)) is not None:
+            return resolved(quick)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
             cfg = hydra_compose(ROOT, list(overrides), return_hydra_config=True)
@@ -39,16 +44,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def without_hydra(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
     """Return the run's own keys, resolved, with the options `choices` that were chosen for them."""
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        cfg.pop("hydra", None)
-    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    if not isinstance(resolved, DictConfig):
-        raise TypeError(f"a run's configuration is a mapping, not {type(resolved).__name__}")
-    resolved.choices = {
-        str(group): option for group, option in choices.items() if "hydra" not in str(group) and "@" not in str(group)
-    }
-    return resolved
+    return resolved(with_choices(cfg, choices))
 
 
 def load(file: Path) -> DictConfig:
