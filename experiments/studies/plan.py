@@ -1,7 +1,9 @@
 """From a study to its runs: one configuration for each arm and seed, all checked before the first one starts."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -58,6 +60,23 @@ class PlannedArm:
             OmegaConf.update(cfg, key, seed)
         return cfg
 
+    def content(self, seed: int) -> dict[str, Any]:
+        """Return `configuration(seed)` as plain data; of thousands of seeds in a tenth of the time."""
+        if not self.seed_keys:
+            return _plain(self.configuration(seed))
+        content = deepcopy(self._content)
+        for key in self.seed_keys:
+            *parents, last = key.split(".")
+            node = content
+            for parent in parents:
+                node = node[parent]
+            node[last] = seed
+        return content
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return _plain(self.cfg)
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -80,6 +99,11 @@ class PlannedRun:
     def cfg(self) -> DictConfig:
         """The run's configuration."""
         return self.planned.configuration(self.seed)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The run's configuration as plain data."""
+        return self.planned.content(self.seed)
 
     @property
     def command(self) -> list[str]:
@@ -137,6 +161,13 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         keys = () if len(study.seeds) <= FEW_SEEDS else _seed_keys(cfg, compose([*every, f"seed={study.seeds[1]}"]))
         arms.append(PlannedArm(cell, sources[cell.name], every, share, cfg, keys))
     return arms
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    content = OmegaConf.to_container(cfg, resolve=True)
+    if not isinstance(content, dict):
+        raise TypeError("a run's configuration is a mapping")
+    return {str(key): value for key, value in content.items()}
 
 
 def _listed(override: str) -> str:
