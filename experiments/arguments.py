@@ -1,10 +1,12 @@
 """Reading `key=value` arguments of a verb apart from those that change the configuration."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
 from experiments.errors import UserError
+from experiments.runs.overrides import first_double, is_override, override_key
 
 
 def split_arguments(argv: Sequence[str], keys: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:
@@ -35,12 +37,8 @@ def refuse_doubles(arguments: Iterable[str]) -> None:
     Raises:
         UserError: the second one.
     """
-    seen: set[str] = set()
-    for argument in arguments:
-        key, assigned, _ = argument.lstrip("+").partition("=")
-        if assigned and key in seen:
-            raise UserError(f"{argument}: given twice")
-        seen.add(key)
+    if doubled := first_double(filter(is_override, arguments)):
+        raise UserError(f"{doubled}: given twice")
 
 
 def check_keys(overrides: Iterable[str], own: Iterable[str], *, less: Iterable[str] = ()) -> None:
@@ -59,9 +57,11 @@ def check_keys(overrides: Iterable[str], own: Iterable[str], *, less: Iterable[s
 
     known = {*COMPONENTS, *RunOptions.model_fields}
     for override in overrides:
-        key, assigned, _ = override.lstrip("+~").partition("=")
-        root = key.partition(".")[0].partition("/")[0]
-        if assigned and root not in known and root != "hydra":
+        key = override_key(override)
+        root = re.split(r"[./@]", key, maxsplit=1)[0]
+        if root in own and root not in known and is_override(override):
+            raise UserError(f"{override}: not a setting of the configuration; write {key}=… without a sign before it")
+        if is_override(override) and root not in known and root != "hydra":
             raise UserError(f"{key}: unknown key; {nearest(key, {*known, *own} - {*less})}")
 
 

@@ -43,6 +43,7 @@ from experiments.errors import UserError
 from experiments.runs.architectures import Architecture, architecture
 from experiments.runs.configuration import nearest
 from experiments.runs.match_keys import budget_asked
+from experiments.runs.overrides import override_key
 
 if TYPE_CHECKING:
     from experiments.runs.description import Description, ParametersAlone
@@ -227,7 +228,7 @@ def _device(name: str) -> str:
 def _check_overrides(overrides: Sequence[str]) -> None:
     """Refuse settings of a run that make no difference to its network or its images."""
     for item in overrides:
-        key = item.lstrip("+~").partition("=")[0]
+        key = override_key(item)
         if re.split(r"[.@]", key, maxsplit=1)[0] not in ("model", "datamodule"):
             raise UserError(f"{item}: not a key of describe; {nearest(key, ['model', *KEYS])}")
 

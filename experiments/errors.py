@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class StudyError(UserError):
+    """A mistake in a study itself, not in what the command line adds; whoever read the study knows its file."""

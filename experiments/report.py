@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     check_keys(overrides, KEYS)
     formats = _formats(str(keys["format"]))
 
-    from experiments.runs.training import METRICS  # noqa: PLC0415 - what --help and mistakes save
+    from experiments.runs.metrics import METRICS  # noqa: PLC0415 - what --help and mistakes save
     from experiments.studies.gather import gather  # noqa: PLC0415
     from experiments.studies.membership import variation  # noqa: PLC0415
     from experiments.tracking.options import recorded_there  # noqa: PLC0415

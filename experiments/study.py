@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from experiments.arguments import check_keys, seeds_of, split_arguments
 from experiments.cli import run
 from experiments.errors import UserError
+from experiments.runs.overrides import is_override, override_key
 from experiments.tracking.credentials import masked
 
 OWN = {
@@ -52,39 +53,50 @@ def main(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(__doc__)
         return 0
-    names = [argument for argument in argv if "=" not in argument and not argument.startswith("-")]
+    names = [argument for argument in argv if not is_override(argument) and not argument.startswith("-")]
     keys, rest = split_arguments([argument for argument in argv if argument not in names], OWN)
     settings = [item for item in rest if item.startswith("hydra.launcher")]
     overrides = [item for item in rest if item not in settings]
     # A seed is one of the study's: plan says so where it is given.
-    check_keys([item for item in overrides if item.partition("=")[0] != "seed"], [*OWN], less=["seed"])
+    check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves
-    from experiments.studies.study import AS_WRITTEN, STUDIES, read_study  # noqa: PLC0415
+    from experiments.studies.study import AS_WRITTEN  # noqa: PLC0415
+    from experiments.studies.study_file import known_studies, read_study, said_of, study_file  # noqa: PLC0415
 
     if len(names) != 1:
-        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
         given = f"{' '.join(names)}: one study at a time" if names else "no study is named"
-        raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {known}")
+        raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {', '.join(known_studies())}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
     scale = keys["scale"] or AS_WRITTEN
-    study = read_study(names[0]).at_scale(scale)
+    study, file = read_study(names[0]).at_scale(scale), study_file(names[0])
     if keys["seeds"] is not None:
         study = study.with_seeds(seeds_of(keys["seeds"]))
+    from experiments.studies.prepared import prepare  # noqa: PLC0415 - as above
+
+    with said_of(file):
+        arms = prepare(study, names[0], overrides)
     only_plan, asked = _flag("plan", keys["plan"]), not _flag("yes", keys["yes"])
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rich.console import Console  # noqa: PLC0415 - seconds that a mistake in a key saves
+    from rich.text import Text  # noqa: PLC0415
 
     from experiments.studies.conduct import Conduct  # noqa: PLC0415
+    from experiments.studies.notices import notices, unjudged  # noqa: PLC0415
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     command = ["whydeep", "study", *argv]
-    conduct = Conduct(study, names[0], scale, overrides, command)
+    with said_of(file):
+        conduct = Conduct(study, arms, names[0], scale, overrides, command)
     conduct.print_plan(console, options.workers)
+    for notice in notices(study, arms):
+        console.print(Text(f"notice: {notice}", style="yellow"))
     if only_plan or (asked and not _agreed(conduct.minutes(options.workers))):
         return 0
     answer = conduct.run(options)
     answer.print(console)
+    for notice in unjudged(study):
+        console.print(Text(f"notice: {notice}", style="yellow"))
     where = [] if str(conduct.runs_dir) == "runs" else [f"runs_dir={conduct.runs_dir}"]
     print(f"browse: {shlex.join(['whydeep', 'ui', *where])}{'' if where else '  (or: make ui)'}")
     if answer.stopped_by is not None:

@@ -30,6 +30,7 @@ from experiments.cli import USER_ERROR, complain, run
 from experiments.errors import UserError
 from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, nearest, options_of, without_hydra
 from experiments.runs.options import COMPONENTS
+from experiments.runs.overrides import override_key
 from experiments.runs.search import ASKED, OBJECTIVE, JobEnd, Search
 from experiments.tracking.credentials import masked
 
@@ -212,7 +213,7 @@ def _open_sweep(composed: Sequence[DictConfig] | None, overrides: Sequence[str])
     swept = [str(item.input_line) for item in parsed if item.is_sweep_override()]
     if composed:
         return open_sweep(composed[0], overrides, swept)
-    common = [override for override in overrides if override.split("=")[0] in ("runs_dir", "experiment", "tracking")]
+    common = [override for override in overrides if override_key(override) in ("runs_dir", "experiment", "tracking")]
     return open_sweep(compose(common), overrides, swept)
 
 

@@ -32,7 +32,7 @@ from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.job import Job
 from experiments.studies.plan import PlannedRun, plan
 from experiments.studies.pool import Pool
-from experiments.studies.study import read_study
+from experiments.studies.study_file import read_study
 
 STUDY = "stacked_filters"
 # Before the clock starts: a seed that the study itself does not have.

@@ -12,11 +12,13 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import UserError
+from experiments.runs.composition import compose_quickly, resolved, with_choices
 from experiments.runs.options import COMPONENTS
+from experiments.runs.overrides import is_override, override_key, read_override
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
 ROOT = "train"
@@ -28,6 +30,10 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: an unknown key or option, or an override that cannot be read.
     """
+    # What is wrong is told by Hydra's own way alone.
+    with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+        if (quick := compose_quickly(CONFIG_DIR, ROOT, overrides)) is not None:
+            return resolved(quick)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
             cfg = hydra_compose(ROOT, list(overrides), return_hydra_config=True)
@@ -38,16 +44,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def without_hydra(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
     """Return the run's own keys, resolved, with the options `choices` that were chosen for them."""
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        cfg.pop("hydra", None)
-    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    if not isinstance(resolved, DictConfig):
-        raise TypeError(f"a run's configuration is a mapping, not {type(resolved).__name__}")
-    resolved.choices = {
-        str(group): option for group, option in choices.items() if "hydra" not in str(group) and "@" not in str(group)
-    }
-    return resolved
+    return resolved(with_choices(cfg, choices))
 
 
 def load(file: Path) -> DictConfig:
@@ -96,9 +93,10 @@ def _unreadable(override: str) -> str | None:
     except (HydraException, OmegaConfBaseException):
         if override.startswith("-"):
             return f"{override}: unknown flag; --help lists them, and settings are written key=value"
-        if "=" not in override:
+        if not is_override(override):
             return f"{override}: not of the form key=value"
-        group, _, option = override.lstrip("+~").partition("=")
+        given = read_override(override)
+        group, option = (given.key, given.value or "") if given else ("", "")
         # Hydra's grammar has letters of ASCII alone; to a reader these are no special characters.
         if group in COMPONENTS and option.isidentifier():
             return _unknown_option(f"{group}/{option}")
@@ -133,7 +131,7 @@ def _unknown_key(key: str, overrides: Sequence[str] = ()) -> str:
 
 def _with_choices(overrides: Sequence[str]) -> DictConfig:
     """Return the configuration with the options that `overrides` choose, those that cannot be left out."""
-    for chosen in ([item for item in overrides if item.partition("=")[0] in COMPONENTS], []):
+    for chosen in ([item for item in overrides if override_key(item) in COMPONENTS], []):
         # Not by `compose`, which would come back here to explain what is wrong with a choice.
         with (
             contextlib.suppress(HydraException, OmegaConfBaseException, ValueError),
@@ -154,7 +152,7 @@ def _second_choice(_: re.Match[str], error: Exception, overrides: Sequence[str])
 
 
 def _group_override(overrides: Sequence[str]) -> str:
-    groups = [item for item in overrides if (CONFIG_DIR / item.partition("=")[0].lstrip("+~")).is_dir()]
+    groups = [item for item in overrides if (CONFIG_DIR / override_key(item)).is_dir()]
     return groups[0] if groups else "override"
 
 
@@ -175,6 +173,22 @@ _REASONS: tuple[tuple[str, Callable[[re.Match[str], Exception, Sequence[str]], s
     (
         r"An item is already at '([^']+)'",
         lambda found, _, __: f"{found[1]}: has a value already; change it without '+'",
+    ),
+    (
+        r"Could not delete from config\. '([^']+)' does not exist",
+        lambda found, _, overrides: _unknown_key(found[1], overrides),
+    ),
+    (
+        r"Could not delete from config\. The value of '([^']+)' is (.+) and not (.+)\.",
+        lambda found, _, __: f"~{found[1]}={found[3]}: its value is {found[2]}; ~{found[1]} takes it away in any case",
+    ),
+    (
+        r"Could not delete '([^']+)'\. No match in the defaults list",
+        lambda found, _, __: f"~{found[1]}: that option is not chosen, hence cannot be taken away",
+    ),
+    (
+        r"force-add of config groups is not supported: '\+\+([^']+)'",
+        lambda found, _, __: f"++{found[1]}: an option is chosen without '++'; write {found[1]}",
     ),
     (
         r"Config group override must be",

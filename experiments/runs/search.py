@@ -26,6 +26,7 @@ from omegaconf import DictConfig
 
 from experiments.errors import UserError
 from experiments.runs.configuration import CONFIG_DIR, ROOT, nearest
+from experiments.runs.overrides import override_key
 from experiments.runs.search_space import search_space
 from experiments.tracking.credentials import masked
 
@@ -153,7 +154,7 @@ class Search:
 
 def _check_keys(overrides: Sequence[str]) -> None:
     for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
+        key = override_key(override)
         if key.startswith(PREFIX) and key.removeprefix(PREFIX).partition(".")[0] not in KEYS:
             raise UserError(f"{key}: unknown key; {nearest(key, [PREFIX + name for name in KEYS])}")
 

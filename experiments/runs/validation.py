@@ -36,11 +36,11 @@ RESERVED = {
 }
 
 
-def validate(cfg: DictConfig) -> RunOptions:
-    """Check every key of a composed configuration: known, complete, of the right type.
+def check_values(cfg: DictConfig) -> RunOptions:
+    """Check of a composed configuration what can be known without importing what it configures, which takes seconds.
 
     Raises:
-        UserError: one line that names the key, the value and what is allowed.
+        UserError: as `validate`.
     """
     root = {str(key): value for key, value in cfg.items() if key not in (*COMPONENTS, "choices")}
     try:
@@ -51,15 +51,26 @@ def validate(cfg: DictConfig) -> RunOptions:
         node = cfg.get(component)
         if not isinstance(node, DictConfig):
             raise UserError(f"{component}={node}: must be one of the options in conf/{component}/")
-        if component == "augmentation":
-            _check_transforms(node)
-        else:
-            check_target(component, node)
     network = cfg.model.get("network")
     if not isinstance(network, DictConfig):
         raise UserError(f"model.network={network}: must be a mapping with a _target_")
-    check_target("model.network", network)
     check_ranges(cfg)
+    return options
+
+
+def validate(cfg: DictConfig) -> RunOptions:
+    """Check every key of a composed configuration: known, complete, of the right type.
+
+    Raises:
+        UserError: one line that names the key, the value and what is allowed.
+    """
+    options = check_values(cfg)
+    for component in COMPONENTS:
+        if component == "augmentation":
+            _check_transforms(cfg.augmentation)
+        else:
+            check_target(component, cfg[component])
+    check_target("model.network", cfg.model.network)
     return options
 
 

@@ -4,63 +4,16 @@ import math
 from collections.abc import Sequence
 from statistics import stdev
 
-from experiments.errors import UserError
-from experiments.runs.configuration import nearest
-from experiments.runs.training import METRICS
 from experiments.studies import wording
+from experiments.studies.claims import claims_of
 from experiments.studies.comparison import Replicate
-from experiments.studies.contrasts import ByArm, parse_contrast
+from experiments.studies.contrasts import ByArm
 from experiments.studies.intervals import has_spread
 from experiments.studies.measured import PREFIX, MeasuredArm, measured
 from experiments.studies.named_claim import NamedClaim
 from experiments.studies.power import POWER, detectable
 from experiments.studies.study import Study
 from experiments.studies.verdict import Verdict, judge
-
-
-def claims_of(study: Study) -> list[NamedClaim]:
-    """Return the claims of a study, ready to be judged.
-
-    Raises:
-        UserError: a contrast that cannot be read, of an arm that there is not, on a metric that no run records, or with
-            a margin that a ratio cannot have; one line that begins with the claim.
-    """
-    found = []
-    for name, claim in study.claims.items():
-        on = claim.on or study.metric
-        if not on.startswith(PREFIX) and on not in METRICS:
-            known = [*METRICS, f"{PREFIX}parameters", f"{PREFIX}macs", f"{PREFIX}receptive_field"]
-            raise UserError(f"claims.{name}.on={on}: no run records it; {nearest(on, known)}")
-        if claim.kind == "equal" and not on.startswith(PREFIX):
-            raise UserError(
-                f"claims.{name}.is=equal: {on} varies with the seed and is never exactly equal; "
-                "is: equivalent, with a margin, says that two arms are as good as equal"
-            )
-        try:
-            found.append(
-                NamedClaim(
-                    name,
-                    parse_contrast(claim.contrast, study.arm_names),
-                    claim.kind,
-                    margin=claim.margin or 0,
-                    target=claim.to,
-                    better=claim.better,
-                    exact=on.startswith(PREFIX),
-                )
-            )
-        except (UserError, ValueError) as error:
-            raise UserError(f"claims.{name}: {error}") from error
-    return found
-
-
-def check_metric(study: Study) -> None:
-    """Refuse a metric that no run records.
-
-    Raises:
-        UserError: one line.
-    """
-    if study.metric not in METRICS:
-        raise UserError(f"metric={study.metric}: no run records it; {nearest(study.metric, METRICS)}")
 
 
 def check_measures(study: Study, arms: Sequence[MeasuredArm]) -> None:
@@ -82,7 +35,7 @@ def answer(study: Study, arms: Sequence[MeasuredArm], replicates: Sequence[Repli
         replicates: that finished or not; only finite numbers of finished ones count.
 
     Raises:
-        UserError: as `claims_of` and `check_measures`.
+        UserError: as `claims.claims_of` and `check_measures`.
     """
     claims = claims_of(study)
     values = {claim.name: _measured(study, claim, arms) or _recorded(study, claim, replicates) for claim in claims}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs.matching import Quantity
-from experiments.studies.study import Budget
+from experiments.studies.study_parts import Budget
 
 # How long an arm trains, whatever it trains on.
 LENGTH_KEYS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.limit_train_batches")
@@ -54,13 +54,13 @@ def _refuse_lengths(budget: Budget, arms: Mapping[str, Allotted]) -> None:
         values = {name: OmegaConf.select(arm.cfg, key) for name, arm in arms.items()}
         if len({str(value) for value in values.values()}) > 1:
             said = ", ".join(f"{name} {value}" for name, value in values.items())
-            raise UserError(
+            raise StudyError(
                 f"{key}: the budget holds {_what(budget)} equal, and the arms differ in it ({said}); "
                 "say it for all arms, or use budget.equal=samples"
             )
     name, arm = next(iter(arms.items()))
     if (limit := OmegaConf.select(arm.cfg, "trainer.max_time")) is not None:
-        raise UserError(
+        raise StudyError(
             f"trainer.max_time={limit}: would end arms such as {name} after different numbers of epochs; "
             "budget.equal=wall_time holds the time equal"
         )
@@ -76,7 +76,7 @@ def _equal_samples(budget: Budget, arms: Mapping[str, Allotted], baseline: str) 
     for name, arm in arms.items():
         for key in ("trainer.max_time", "trainer.max_steps"):
             if OmegaConf.select(arm.cfg, key) not in (None, -1):
-                raise UserError(f"arms.{name}: {key}: the budget of equal samples decides how long an arm trains")
+                raise StudyError(f"arms.{name}: {key}: the budget of equal samples decides how long an arm trains")
     batches = {name: _batches(name, arm.cfg, len(build_datamodule(arm.cfg).split.train)) for name, arm in arms.items()}
     samples = budget.samples
     if samples is None:
@@ -105,7 +105,7 @@ def _batches(name: str, cfg: DictConfig, training: int) -> _Batches:
     size = min(int(cfg.datamodule.batch_size), training)
     count, accumulated = training // size, int(cfg.trainer.accumulate_grad_batches)
     if count % accumulated:
-        raise UserError(
+        raise StudyError(
             f"arms.{name}: trainer.accumulate_grad_batches={accumulated}: an epoch of {count} batches ends with a "
             "smaller step, so that samples cannot be counted; it must divide the batches of an epoch"
         )
@@ -116,7 +116,7 @@ def _equal_time(budget: Budget, arms: Mapping[str, Allotted]) -> dict[str, Share
     for name, arm in arms.items():
         schedule = arm.cfg.choices.get("scheduler")
         if schedule != "constant":
-            raise UserError(
+            raise StudyError(
                 f"scheduler={schedule}: equal wall time ends arms at different steps, where a schedule would leave "
                 f"{name} at another rate than others; allowed: constant"
             )
@@ -147,8 +147,8 @@ def _equal_size(budget: Budget, quantity: Quantity, arms: Mapping[str, Allotted]
                 tolerance=budget.tolerance,
             )
         except UserError as error:
-            raise UserError(f"budget.equal={quantity}: arms.{name}: {error}") from error
+            raise StudyError(f"budget.equal={quantity}: arms.{name}: {error}") from error
         if not matched.within:
-            raise UserError(f"budget.equal={quantity}: arms.{name}: {matched.sentence()}")
+            raise StudyError(f"budget.equal={quantity}: arms.{name}: {matched.sentence()}")
         shares[name] = Share(matched.overrides, matched.sentence())
     return {name: shares[name] for name in arms}

@@ -9,12 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from experiments.errors import UserError
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.result import RunResult
 from experiments.runs.settle import settle
 from experiments.studies import membership
-from experiments.studies.answers import check_measures, check_metric, claims_of, power_sentences
+from experiments.studies.answers import check_measures, power_sentences
 from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
 from experiments.studies.comparison import Outcome, Replicate
@@ -24,12 +23,12 @@ from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.forecast import Forecast, forecast, minutes
 from experiments.studies.gather import Gathered
 from experiments.studies.judging import judged
-from experiments.studies.plan import plan_arms
+from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
 from experiments.studies.record import open_study
 from experiments.studies.report import Report, write_report
 from experiments.studies.state import RunState, look, remember
-from experiments.studies.study import Study, override_key
+from experiments.studies.study import Study
 from experiments.studies.table import print_answer
 from experiments.studies.verdict import Verdict
 from experiments.studies.writing_down import with_run_ids, write_down
@@ -91,6 +90,7 @@ class Conduct:
 
     Args:
         study: what is asked, at its scale and with its seeds.
+        arms: of the study, as it was prepared.
         name: of the study.
         scale: at which it runs.
         overrides: for all arms, from the command line.
@@ -98,12 +98,13 @@ class Conduct:
         reproduction: what it is called where it reproduces a study that was recorded: it is told apart by that.
 
     Raises:
-        UserError: an arm, a claim, a budget or an override that cannot be; nothing has been written.
+        UserError: an arm or a claim that cannot be; nothing has been written.
     """
 
     def __init__(
         self,
         study: Study,
+        arms: Sequence[PlannedArm],
         name: str,
         scale: str,
         overrides: Sequence[str],
@@ -111,16 +112,7 @@ class Conduct:
         *,
         reproduction: str | None = None,
     ) -> None:
-        if any(override_key(each) == "rerun" for each in overrides):
-            raise UserError(
-                "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
-            )
-        check_metric(study)
-        claims_of(study)
         self.study = study
-        # A study is an experiment of its own in MLflow, unless somebody wants it in another.
-        where = [] if any(override_key(each) == "experiment" for each in (*study.overrides, *overrides)) else [name]
-        arms = plan_arms(study, [*overrides, *(f"experiment={each}" for each in where)])
         self._cfg = arms[0].cfg
         self.runs_dir = Path(self._cfg.runs_dir)
         self.title = name

@@ -8,13 +8,14 @@ from typing import Any
 
 from omegaconf import ListConfig, OmegaConf
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs.configuration import load, nearest
+from experiments.runs.overrides import override_key
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
 from experiments.studies.plan import PlannedArm
-from experiments.studies.study import Study, override_key
+from experiments.studies.study import Study
 
 SHOWN = 4
 EPOCHS = "epochs trained"
@@ -79,7 +80,7 @@ def check_declared(arms: Sequence[PlannedArm], declared: Sequence[str]) -> None:
     for key in declared:
         recorded = key in (EPOCHS, *RECORDED) or key.startswith(("version of ", "source of ", "digest of "))
         if key not in above and not recorded:
-            raise UserError(f"declared: {key}: no arm has such a key; {nearest(key, keys)}")
+            raise StudyError(f"declared: {key}: no arm has such a key; {nearest(key, keys)}")
 
 
 def own_keys(arm: PlannedArm) -> set[str]:

@@ -13,7 +13,6 @@ from experiments.runs.asked import Asked, listening
 from experiments.runs.crash import end_crashed
 from experiments.runs.heartbeat import Beat
 from experiments.runs.label import Label
-from experiments.runs.record import plain
 from experiments.studies.board import Board, Event, EventKind
 from experiments.studies.comparison import Replicate
 from experiments.studies.execution_options import ExecutionOptions
@@ -73,7 +72,7 @@ def jobs_of(
             Job(
                 arm=run.arm,
                 seed=run.seed,
-                config=plain(run.cfg),
+                config=run.content,
                 command=tuple(run.command),
                 folder=str(folder.absolute()),
                 name=own.name,

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from experiments.errors import UserError
-from experiments.measures.network import NetworkMeasures
+from experiments.errors import StudyError
 from experiments.runs.configuration import nearest
 from experiments.studies.claim import Claim
+
+if TYPE_CHECKING:
+    from experiments.measures.network import NetworkMeasures
 
 PREFIX = "measure/"
 KNOWN_LAYERS = 5
@@ -30,7 +32,7 @@ class MeasuredArm(Protocol):
         """Parameters, MACs and activations by layer."""
 
 
-def sums_by_layer(measures: NetworkMeasures) -> dict[str, dict[str, float]]:
+def sums_by_layer(measures: "NetworkMeasures") -> dict[str, dict[str, float]]:
     """Return parameters, MACs and activations by the layer's name."""
     found: dict[str, dict[str, float]] = {}
     for layer in measures.layers:
@@ -52,12 +54,12 @@ def measured(name: str, claim: Claim, arm: MeasuredArm) -> Fraction:
     if claim.layers is None:
         if measure not in arm.measures:
             known = [f"{PREFIX}{each}" for each in arm.measures]
-            raise UserError(f"{key}: not known of the network of {arm.name}; {nearest(str(claim.on), known)}")
+            raise StudyError(f"{key}: not known of the network of {arm.name}; {nearest(str(claim.on), known)}")
         return Fraction(arm.measures[measure])
     matching = [values for layer, values in arm.layers.items() if fnmatchcase(layer, claim.layers)]
     if not matching:
         names = ", ".join(list(arm.layers)[:KNOWN_LAYERS])
-        raise UserError(
+        raise StudyError(
             f"claims.{name}.layers={claim.layers}: no layer of {arm.name} matches; its layers are called {names} …"
         )
     return Fraction(sum(values[measure] for values in matching))

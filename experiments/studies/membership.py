@@ -11,7 +11,7 @@ from typing import Literal
 
 from experiments.runs.label import PARENT_TAG, Label
 from experiments.runs.options import EXECUTION_KEYS
-from experiments.studies.study import override_key
+from experiments.runs.overrides import override_key
 from experiments.tracking.parents import parent_by_key
 
 KIND_TAG = "whydeep.kind"

@@ -10,15 +10,16 @@ from typing import Any
 
 from experiments.errors import UserError
 from experiments.runs.identity import HOUSE
+from experiments.runs.metrics import METRICS
 from experiments.runs.reproduction import FOLDER, REPRODUCES_TAG, REPRODUCTION_FILE, REPRODUCTION_TAG
 from experiments.runs.rerun import computing_threads
-from experiments.runs.training import METRICS
 from experiments.studies import membership
 from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.gather import gather
 from experiments.studies.judging import judged
 from experiments.studies.made_of import here_arms, stored_arms
+from experiments.studies.prepared import prepare
 from experiments.studies.reference import (
     Reference,
     ReferenceEnvironment,
@@ -27,7 +28,8 @@ from experiments.studies.reference import (
     reference,
     reference_file,
 )
-from experiments.studies.study import Study, read_study
+from experiments.studies.study import Study
+from experiments.studies.study_file import read_study
 from experiments.studies.study_likeness import StudyLikeness, compare_studies
 from experiments.tracking.afterwards import tag_ended_run
 from experiments.tracking.credentials import masked
@@ -130,7 +132,10 @@ def reproduce_study(request: StudyRequest, say: Say = lambda *_: None) -> StudyR
     say("against", f"{source}: {sum(len(arm.runs) for arm in recorded.arms)} runs{_origins(recorded.environments)}")
     overrides = [*request.overrides, *where]
     with _threads(recorded):
-        conduct = Conduct(study, request.name, request.scale, overrides, request.command, reproduction=reproduction)
+        arms = prepare(study, request.name, overrides)
+        conduct = Conduct(
+            study, arms, request.name, request.scale, overrides, request.command, reproduction=reproduction
+        )
         here = sum(one.kind == "done" for state in conduct.states for one in state.replicates)
         total = sum(len(state.replicates) for state in conduct.states)
         say("runs", f"{here} finished here, {total - here} to do")

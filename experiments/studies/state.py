@@ -72,7 +72,10 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
     before = _read(folder / FILE)
     states = []
     for arm in arms:
-        assembly = assemble(arm.cfg)
+        try:
+            assembly = assemble(arm.cfg)
+        except UserError as error:
+            raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
         found = _identities(arm, assembly, seeds)
         name = arm.name
         states.append(

@@ -1,74 +1,26 @@
-"""A study as data: question, arms, seeds, budget, metric and claims, read from `conf/study/<name>.yaml`."""
+"""A study as data: question, arms, seeds, budget, metric and claims."""
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from omegaconf import OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from experiments.errors import UserError
-from experiments.runs.configuration import CONFIG_DIR, nearest
-from experiments.runs.matching import TOLERANCE
+from experiments.errors import StudyError, UserError
+from experiments.runs.configuration import nearest
+from experiments.runs.overrides import first_double, is_override, override_key
 from experiments.studies.claim import Claim
-from experiments.studies.factors import ARM, OFF, Cell, cross
+from experiments.studies.factors import ARM, Cell, cross
+from experiments.studies.study_mistakes import mistake
+from experiments.studies.study_parts import STRICT, Arm, Budget, Scale, check_name, named
 
-STUDIES = CONFIG_DIR / "study"
 LARGEST_SEED = 2**32 - 1
 # The one rule that a run knows: it tests the checkpoint that validated best.
 Selection = Literal["best by val/top1_error"]
 AS_WRITTEN = "laptop"
 
 
-class _Checked(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Arm(_Checked):
-    """One named configuration: its overrides, and `role: baseline` when the others are compared with it."""
-
-    overrides: list[str] = Field(min_length=1)
-    role: Literal["baseline"] | None = None
-
-
-class Budget(_Checked):
-    """What is held equal between arms.
-
-    Attributes:
-        equal: `epochs`; `samples` seen in training; `macs` of one forward pass, or `parameters`, solved for by width or
-            depth with the baseline as the target; or `wall_time` of training.
-        by: what is solved for, where the budget is MACs or parameters.
-        tolerance: share of the target by which an arm may miss it.
-        samples: how many each arm sees, where samples are equal; `None` for as many as the baseline does.
-        minutes: of training, where wall time is equal.
-    """
-
-    equal: Literal["epochs", "samples", "macs", "parameters", "wall_time"] = "epochs"
-    by: Literal["width", "depth"] = "width"
-    tolerance: float = Field(default=TOLERANCE, ge=0, lt=1)
-    samples: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Budget":
-        if (self.equal == "wall_time") != (self.minutes is not None):
-            raise ValueError("minutes goes with equal: wall_time, and equal: wall_time needs minutes")
-        if self.samples is not None and self.equal != "samples":
-            raise ValueError(f"samples goes with equal: samples, not with equal: {self.equal}")
-        return self
-
-
-class Scale(_Checked):
-    """The same study smaller or larger: what replaces the study's own overrides and seeds."""
-
-    overrides: list[str] = []
-    seeds: Any = None
-
-
-class Study(_Checked):
+class Study(BaseModel):
     """A question and the runs that answer it.
 
     Attributes:
@@ -92,6 +44,8 @@ class Study(_Checked):
         pydantic.ValidationError: an unknown key, a wrong type, not exactly one baseline, a seed out of range or twice,
             factors that cannot be combined, two sources of one key in an arm.
     """
+
+    model_config = STRICT
 
     question: str = Field(min_length=1)
     source: str | None = None
@@ -137,7 +91,7 @@ class Study(_Checked):
     @classmethod
     def _levels_are_names(cls, value: object) -> object:
         """Read levels that YAML takes for numbers or for yes and no as the names that they are."""
-        return _named(value)
+        return named(value)
 
     @field_validator("claims", mode="before")
     @classmethod
@@ -156,7 +110,7 @@ class Study(_Checked):
     @classmethod
     def _one_baseline(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
         for name in arms:
-            _check_name(name, "an arm")
+            check_name(name, "an arm")
         marked = [name for name, arm in arms.items() if arm.role]
         if arms and len(marked) != 1:
             found = f"{len(marked)} arms have ({', '.join(marked)})" if marked else "none has"
@@ -167,13 +121,13 @@ class Study(_Checked):
     @classmethod
     def _real_factors(cls, factors: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
         for name, levels in factors.items():
-            _check_name(name, "a factor")
+            check_name(name, "a factor")
             if name == ARM:
                 raise ValueError(f"'{ARM}' is what the arms themselves are called; choose another name")
             if len(levels) < 2:  # noqa: PLR2004 - a factor varies
                 raise ValueError(f"{name} needs at least two levels")
             for level in levels:
-                _check_name(level, "a level")
+                check_name(level, "a level")
         return factors
 
     @model_validator(mode="after")
@@ -233,41 +187,16 @@ class Study(_Checked):
         return checked(changed, f"scales.{name}.")
 
 
-def read_study(name: str, folder: Path = STUDIES) -> Study:
-    """Read and check the study called `name`.
-
-    Raises:
-        UserError: there is none, or one line that names the file, the key, its value and what is allowed.
-    """
-    file = folder / f"{name}.yaml"
-    if Path(name).name != name or not file.is_file():
-        raise UserError(f"study={name}: no such study; {nearest(name, [f.stem for f in folder.glob('*.yaml')])}")
-    try:
-        # Unlike plain YAML, OmegaConf refuses a key that is written twice: an arm would silently be lost.
-        content = OmegaConf.to_container(OmegaConf.load(file))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict) or set(content) != {"study"} or not isinstance(content["study"], dict):
-        raise UserError(f"{file}: must hold one mapping under the key 'study'")
-    study = checked(content["study"], f"{file}: study.")
-    for scale in study.scales:
-        try:
-            study.at_scale(scale)
-        except UserError as error:
-            raise UserError(f"{file}: study.{error}") from error
-    return study
-
-
 def checked(content: Mapping[Any, Any], where: str) -> Study:
     """Return the study that `content` describes.
 
     Raises:
-        UserError: one line that begins with `where` and names the key, its value and what is allowed.
+        StudyError: one line that begins with `where` and names the key, its value and what is allowed.
     """
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise UserError(where + _line(error)) from error
+        raise StudyError(where + mistake(error, Study)) from error
     lists: list[tuple[str, Sequence[str]]] = [("overrides", study.overrides)]
     lists += [(f"arms.{name}.overrides", arm.overrides) for name, arm in study.arms.items()]
     lists += [
@@ -277,65 +206,18 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
     ]
     lists += [(f"scales.{name}.overrides", scale.overrides) for name, scale in study.scales.items()]
     for key, overrides in lists:
-        keys = [override_key(override) for override in overrides]
-        if doubled := next((each for each in keys if keys.count(each) > 1), None):
-            raise UserError(f"{where}{key}: '{doubled}' is set twice; one of them must go")
+        if doubled := first_double(overrides):
+            raise StudyError(f"{where}{key}: '{override_key(doubled)}' is set twice; one of them must go")
         for override in overrides:
-            if override.startswith("-") or not override.partition("=")[1]:
-                raise UserError(f"{where}{key}: {override!r} is not of the form key=value")
+            if not is_override(override):
+                raise StudyError(f"{where}{key}: {override!r} is not of the form key=value, +key=value or ~key")
             if override_key(override) == "seed":
-                raise UserError(f"{where}{key}: {override!r} is set for each run; list the seeds under 'seeds'")
+                raise StudyError(f"{where}{key}: {override!r} is set for each run; list the seeds under 'seeds'")
     return study
 
 
-def override_key(override: str) -> str:
-    """Return what a Hydra override sets: `model` of `model=vgg11`, `trainer.max_epochs` of `++trainer.max_epochs=3`."""
-    return override.lstrip("+~").partition("=")[0].strip()
-
-
-def _named(value: object) -> object:
-    """Turn the names of levels into text, in mappings of any depth and in lists of levels."""
-    if isinstance(value, dict):
-        return {_name(key): _named(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_name(item) for item in value]
-    return value
-
-
-def _name(value: object) -> object:
-    if isinstance(value, bool):
-        return "on" if value else OFF
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _check_name(name: str, what: str) -> None:
-    # Contrasts are written with these names.
-    if not re.fullmatch(r"\w[\w.]*", name, re.ASCII):
-        raise ValueError(f"{name!r} cannot name {what}; allowed: letters, digits, '_' and '.'")
-
-
 def _refuse_doubles(cell: Cell) -> None:
-    keys = [override_key(override) for override in cell.overrides]
-    doubled = next((key for key in keys if keys.count(key) > 1), None)
-    if doubled is not None:
-        raise ValueError(f"arm {cell.name}: '{doubled}' is set twice, by {', '.join(cell.levels)}; one of them must go")
-
-
-def _line(error: ValidationError) -> str:
-    """Say in one line what is wrong first: key, value, what is allowed."""
-    # A misspelt key is also a missing one; the misspelling is what helps.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    location = [str(part) for part in first["loc"] if part != "[key]"]
-    key = ".".join(location)
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        models: dict[str, type[BaseModel]] = {"arms": Arm, "claims": Claim, "budget": Budget, "scales": Scale}
-        model = models.get(location[0], Study) if len(location) > 1 else Study
-        fields = [field.alias or name for name, field in model.model_fields.items()]
-        return f"{key}: unknown key; {nearest(location[-1], [*fields, *(['claim'] if model is Study else [])])}"
-    if first["type"] == "missing":
-        return f"{key}: missing"
-    if not key:
-        return message
-    value = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
-    return f"{key}{value}: {message[0].lower()}{message[1:]}"
+    if doubled := first_double(cell.overrides):
+        raise ValueError(
+            f"arm {cell.name}: '{override_key(doubled)}' is set twice, by {', '.join(cell.levels)}; one of them must go"
+        )

@@ -108,7 +108,7 @@ def test_an_arm_that_always_fails_leaves_the_others_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.studies.study.STUDIES", tmp_path)
+    monkeypatch.setattr("experiments.studies.study_file.STUDIES", tmp_path)
     (tmp_path / "breaks.yaml").write_text(
         """study:
   question: Does it break?
@@ -121,7 +121,6 @@ def test_an_arm_that_always_fails_leaves_the_others_complete(
   overrides: [datamodule=digits, datamodule.image_size=8, "model.network.widths=[4]", trainer.max_epochs=2]
 """
     )
-    monkeypatch.setattr("experiments.studies.study.read_study.__defaults__", (tmp_path,))
     assert main(["breaks", "tracking=local"]) == 1
     told = capsys.readouterr()
     assert told.err.count(": failed: ") == 2
@@ -131,6 +130,30 @@ def test_an_arm_that_always_fails_leaves_the_others_complete(
     # The plan says what failed before, and why.
     assert main(["breaks", "tracking=local", "plan=true"]) == 0
     assert re.search(r"failed before: broken, seeds 0, 1: .*loss", capsys.readouterr().out)
+
+
+def test_one_arm_alone_without_claims_runs_and_nothing_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("experiments.studies.study_file.STUDIES", tmp_path)
+    (tmp_path / "alone.yaml").write_text(
+        """study:
+  question: How good is it?
+  arms: {alone: {overrides: [model=conv5x5, ~optimizer.nesterov], role: baseline}}
+  seeds: 1
+  metric: test/top1_error
+  overrides: [datamodule.image_size=8, datamodule.few_samples=4, "model.network.widths=[4]", trainer.max_epochs=1]
+"""
+    )
+    assert main(["alone", "tracking=local"]) == 0
+    plan, _, answer = capsys.readouterr().out.partition("top-1 error (%)")
+    open_ = "notice: alone is the only arm: nothing is compared, and nothing is judged"
+    assert open_ in plan
+    assert "notice: one seed: test/top1_error has no interval" in plan
+    assert open_ in answer
+    assert "notice: one seed" not in answer
+    assert [result["status"] for result in results(tmp_path)] == ["FINISHED"]
 
 
 def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from experiments.runs.record import scalars
 from experiments.studies.answers import answer
 from experiments.studies.measured import sums_by_layer
 from experiments.studies.plan import PlannedArm, plan_arms
-from experiments.studies.study import AS_WRITTEN, STUDIES, read_study
+from experiments.studies.study import AS_WRITTEN
+from experiments.studies.study_file import STUDIES, read_study
 
 CHANNELS_AND_CLASSES = {"digits": (1, 10), "cifar10": (3, 10)}
 

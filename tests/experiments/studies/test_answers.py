@@ -9,7 +9,8 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.runs.result import RunResult
-from experiments.studies.answers import answer, check_measures, check_metric, claims_of, power_sentences
+from experiments.studies.answers import answer, check_measures, power_sentences
+from experiments.studies.claims import check_metric, claims_of
 from experiments.studies.comparison import Replicate
 from experiments.studies.power import detectable
 from experiments.studies.study import Study, checked

@@ -14,6 +14,7 @@ from experiments.runs.label import Label
 from experiments.runs.result import RunResult
 from experiments.studies.board import Board, Lines
 from experiments.studies.budget import Share
+from experiments.studies.composing import Sources
 from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions, execution_options
 from experiments.studies.factors import Cell
@@ -25,7 +26,9 @@ METRIC = "test/top1_error"
 
 def arm(name: str, **cfg: object) -> PlannedArm:
     cell = Cell(name, (), {}, is_baseline=name == "a")
-    return PlannedArm(cell, (), Share(), OmegaConf.create({"seed": 0, **cfg}), ("seed",))
+    return PlannedArm(
+        cell, Sources(cell.name, (), (), ()), (), Share(), OmegaConf.create({"seed": 0, **cfg}), ("seed",)
+    )
 
 
 ARMS = [arm("a"), arm("b")]

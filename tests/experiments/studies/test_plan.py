@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs import identity
 from experiments.runs.result import RunResult, Status
 from experiments.studies.comparison import Replicate
@@ -32,6 +32,9 @@ def test_thousands_of_seeds_are_composed_once_and_still_have_their_own_configura
     runs = plan(study(seeds=500))
     assert len(runs) == 1000
     assert set(runs[0].planned.seed_keys) == {"seed", "datamodule.seed"}
+    for run in (runs[0], runs[1], runs[-1]):
+        assert run.content == OmegaConf.to_container(run.cfg)
+        assert (run.content["seed"], run.content["datamodule"]["seed"]) == (run.seed, run.seed)
     few = plan(study(seeds=[0, 321]))
     assert OmegaConf.to_container(runs[2 * 321 + 1].cfg) == OmegaConf.to_container(few[3].cfg)
     assert runs[2 * 321 + 1].command == few[3].command
@@ -42,6 +45,7 @@ def test_a_seed_that_stands_elsewhere_too_is_composed_each_time() -> None:
     assert arms[1].seed_keys == ()
     assert [arms[1].configuration(seed).model.network.widths[0] for seed in (1, 3)] == [8, 8]
     assert [arms[1].configuration(seed).runs_dir for seed in (1, 3)] == ["runs1", "runs3"]
+    assert [arms[1].content(seed)["runs_dir"] for seed in (1, 3)] == ["runs1", "runs3"]
 
 
 def _with_seed() -> dict[str, object]:
@@ -209,3 +213,20 @@ def test_a_declaration_of_what_no_arm_has_is_refused() -> None:
     check_declared(planned, ["optimizer.lr", "optimizer", "threads", "version of numpy", "epochs trained"])
     with pytest.raises(UserError, match=r"declared: optimizer\.lrr: no arm has such a key; did you"):
         check_declared(planned, ["optimizer.lrr"])
+
+
+def test_what_only_the_code_tells_names_arm_and_override_too() -> None:
+    tried = checked(
+        {
+            "question": "Which?",
+            "arms": {
+                "a": {"overrides": ["model=conv5x5"], "role": "baseline"},
+                "b": {"overrides": ["model=two_conv3x3", "datamodule.image_size=large"]},
+            },
+            "seeds": 1,
+            "metric": "test/top1_error",
+        },
+        "",
+    )
+    with pytest.raises(StudyError, match=r"^arm b: override datamodule\.image_size=large: must be int"):
+        look(plan_arms(tried), [0], Path("unused"))

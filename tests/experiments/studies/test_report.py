@@ -22,7 +22,8 @@ from experiments.studies.environments import Environment, Origin
 from experiments.studies.figures import comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
 from experiments.studies.intervals import Estimate, estimate
-from experiments.studies.study import Arm, Study
+from experiments.studies.study import Study
+from experiments.studies.study_parts import Arm
 from experiments.studies.written import WrittenArm, WrittenReplicate, WrittenStudy
 
 METRIC = "test/top1_error"

@@ -6,7 +6,9 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.studies.plan import plan
-from experiments.studies.study import STUDIES, Arm, Study, override_key, read_study
+from experiments.studies.study import Study
+from experiments.studies.study_file import STUDIES, read_study
+from experiments.studies.study_parts import Arm
 
 ARMS = "{a: {overrides: [model=conv5x5], role: baseline}, b: {overrides: [model=two_conv3x3]}}"
 GOOD = {
@@ -97,24 +99,6 @@ def test_every_mistake_is_one_line_naming_the_file(tmp_path: Path, changes: dict
     assert "\n" not in text
 
 
-def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"study=tired: no such study; did you mean 'tried'\? allowed: tried"):
-        read_study("tired", written(tmp_path))
-
-
-def test_a_study_is_named_not_pointed_at(tmp_path: Path) -> None:
-    written(tmp_path)
-    with pytest.raises(UserError, match=r"no such study"):
-        read_study("../" + tmp_path.name + "/tried", tmp_path)
-
-
-@pytest.mark.parametrize("content", ["", "- a", "other: {}", "study: 3", "study: {}\nmore: 1"])
-def test_a_file_that_holds_no_study_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "odd.yaml").write_text(content)
-    with pytest.raises(UserError, match=r"odd\.yaml: (must hold one mapping under the key 'study'|study\..*: missing)"):
-        read_study("odd", tmp_path)
-
-
 @pytest.mark.parametrize("name", sorted(file.stem for file in STUDIES.glob("*.yaml")))
 def test_every_shipped_study_can_be_planned(name: str) -> None:
     study = read_study(name)
@@ -157,6 +141,10 @@ def test_a_group_of_the_study_can_be_replaced() -> None:
     ("override", "complaint"),
     [
         ("model=vgg11", r"model=vgg11: the arms differ in 'model' \(see b\)"),
+        ("+seed=3", r"\+seed=3: a study sets the seed of each run; give seeds=N or seeds=\[3\]"),
+        ("~seed", r"~seed: a study sets the seed of each run; give seeds=N$"),
+        ("~optimizer.momentun", r"optimizer\.momentun: unknown key; did you mean"),
+        ("+optimizer.lr=1", r"optimizer\.lr: has a value already; change it without '\+'"),
         ("seed=3", r"seed=3: a study sets the seed of each run; give seeds=N or seeds=\[3\]"),
         ("trainer.max_epoch=3", r"trainer\.max_epoch: unknown key; did you mean 'trainer\.max_epochs'\?"),
         ("augmentation=flips", r"augmentation=flips: no such option"),
@@ -184,6 +172,22 @@ def test_arms_that_begin_at_different_rates_unsaid_are_refused() -> None:
     assert [run.cfg.optimizer.lr for run in plan(said)][:2] == [0.01, 0.05]
 
 
-@pytest.mark.parametrize("override", ["model=x", "+model=x", "++model=x", "~model", "model = x"])
-def test_the_key_of_an_override(override: str) -> None:
-    assert override_key(override) == "model"
+def test_keys_are_added_and_taken_away_in_arms_and_for_all() -> None:
+    tried = study(a=["model=conv5x5"], b=["model=conv5x5", "~optimizer.weight_decay"])
+    runs = plan(tried, ["+optimizer.dampening=0", "~trainer.max_epochs"])
+    assert ["weight_decay" in run.cfg.optimizer for run in runs[:2]] == [True, False]
+    assert [run.cfg.optimizer.dampening for run in runs[:2]] == [0, 0]
+    # What takes a key away replaces what the study sets.
+    assert [run.cfg.trainer.get("max_epochs") for run in runs[:2]] == [None, None]
+    assert [run.command.count("trainer.max_epochs=4") for run in runs[:2]] == [0, 0]
+
+
+def test_signs_are_read_from_a_file(tmp_path: Path) -> None:
+    read = read_study("tried", written(tmp_path, overrides="[~optimizer.weight_decay, +trainer.x=1, ++trainer.y=2]"))
+    assert read.overrides == ["~optimizer.weight_decay", "+trainer.x=1", "++trainer.y=2"]
+
+
+@pytest.mark.parametrize("second", ["+trainer.x=2", "++trainer.x=2", "~trainer.x", "trainer.x=2"])
+def test_a_key_under_two_signs_is_set_twice(tmp_path: Path, second: str) -> None:
+    with pytest.raises(UserError, match=r"study\.overrides: 'trainer\.x' is set twice; one of them must go"):
+        read_study("tried", written(tmp_path, overrides=f"[+trainer.x=1, {second}]"))

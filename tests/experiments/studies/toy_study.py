@@ -11,6 +11,7 @@ from experiments.runs.configuration import compose
 from experiments.runs.result import RunResult
 from experiments.studies.board import Lines
 from experiments.studies.budget import Share
+from experiments.studies.composing import Sources
 from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.factors import Cell
@@ -36,7 +37,9 @@ def toy_jobs(
     for name, own in (arms or ARMS).items():
         chosen = (*SMALL, f"runs_dir={folder / 'runs'}", *overrides, *own)
         cfg = compose([*chosen, "seed=0"])
-        arm = PlannedArm(Cell(name, own, {}, is_baseline=name == "narrow"), chosen, Share(), cfg, ())
+        arm = PlannedArm(
+            Cell(name, own, {}, is_baseline=name == "narrow"), Sources(name, (), (), chosen), chosen, Share(), cfg, ()
+        )
         planned += [PlannedRun(arm, seed) for seed in range(seeds)]
     return jobs_of(sorted(planned, key=lambda run: run.seed), folder / "runs" / "toy" / "jobs")
 

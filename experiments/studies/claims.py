@@ -1,0 +1,54 @@
+"""A study's metric and claims, checked before anything is built: what is compared, and of which arms."""
+
+from experiments.errors import StudyError, UserError
+from experiments.runs.configuration import nearest
+from experiments.runs.metrics import METRICS
+from experiments.studies.contrasts import parse_contrast
+from experiments.studies.measured import PREFIX
+from experiments.studies.named_claim import NamedClaim
+from experiments.studies.study import Study
+
+
+def claims_of(study: Study) -> list[NamedClaim]:
+    """Return the claims of a study, ready to be judged.
+
+    Raises:
+        UserError: a contrast that cannot be read, of an arm that there is not, on a metric that no run records, or with
+            a margin that a ratio cannot have; one line that begins with the claim.
+    """
+    found = []
+    for name, claim in study.claims.items():
+        on = claim.on or study.metric
+        if not on.startswith(PREFIX) and on not in METRICS:
+            known = [*METRICS, f"{PREFIX}parameters", f"{PREFIX}macs", f"{PREFIX}receptive_field"]
+            raise StudyError(f"claims.{name}.on={on}: no run records it; {nearest(on, known)}")
+        if claim.kind == "equal" and not on.startswith(PREFIX):
+            raise StudyError(
+                f"claims.{name}.is=equal: {on} varies with the seed and is never exactly equal; "
+                "is: equivalent, with a margin, says that two arms are as good as equal"
+            )
+        try:
+            found.append(
+                NamedClaim(
+                    name,
+                    parse_contrast(claim.contrast, study.arm_names),
+                    claim.kind,
+                    margin=claim.margin or 0,
+                    target=claim.to,
+                    better=claim.better,
+                    exact=on.startswith(PREFIX),
+                )
+            )
+        except (UserError, ValueError) as error:
+            raise StudyError(f"claims.{name}: {error}") from error
+    return found
+
+
+def check_metric(study: Study) -> None:
+    """Refuse a metric that no run records.
+
+    Raises:
+        UserError: one line.
+    """
+    if study.metric not in METRICS:
+        raise StudyError(f"metric={study.metric}: no run records it; {nearest(study.metric, METRICS)}")

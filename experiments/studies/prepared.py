@@ -1,0 +1,30 @@
+"""A study made ready: all of it checked that can be known without its networks and data, which takes no second."""
+
+from collections.abc import Sequence
+
+from experiments.errors import UserError
+from experiments.runs.overrides import override_key
+from experiments.studies.claims import check_metric, claims_of
+from experiments.studies.plan import PlannedArm, plan_arms
+from experiments.studies.study import Study
+
+
+def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedArm]:
+    """Compose the arms of a study.
+
+    Args:
+        study: what is asked, at its scale and with its seeds.
+        name: of the study; of its experiment in MLflow, too, unless somebody wants it in another.
+        overrides: for all arms, from the command line.
+
+    Raises:
+        UserError: an arm, a claim, a budget or an override that cannot be; a `StudyError` where the study is wrong.
+    """
+    if any(override_key(each) == "rerun" for each in overrides):
+        raise UserError(
+            "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
+        )
+    check_metric(study)
+    claims_of(study)
+    said = any(override_key(each) == "experiment" for each in (*study.overrides, *overrides))
+    return plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])])

@@ -1,0 +1,84 @@
+"""The parts of a study as data: arms, budget, scales, and what they may be called."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from experiments.runs.matching import TOLERANCE
+from experiments.studies.factors import OFF
+
+# Every key is known, every value of its type.
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Arm(BaseModel):
+    """One named configuration: its overrides, and `role: baseline` when the others are compared with it."""
+
+    model_config = STRICT
+
+    overrides: list[str] = Field(min_length=1)
+    role: Literal["baseline"] | None = None
+
+
+class Budget(BaseModel):
+    """What is held equal between arms.
+
+    Attributes:
+        equal: `epochs`; `samples` seen in training; `macs` of one forward pass, or `parameters`, solved for by width or
+            depth with the baseline as the target; or `wall_time` of training.
+        by: what is solved for, where the budget is MACs or parameters.
+        tolerance: share of the target by which an arm may miss it.
+        samples: how many each arm sees, where samples are equal; `None` for as many as the baseline does.
+        minutes: of training, where wall time is equal.
+    """
+
+    model_config = STRICT
+
+    equal: Literal["epochs", "samples", "macs", "parameters", "wall_time"] = "epochs"
+    by: Literal["width", "depth"] = "width"
+    tolerance: float = Field(default=TOLERANCE, ge=0, lt=1)
+    samples: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Budget":
+        if (self.equal == "wall_time") != (self.minutes is not None):
+            raise ValueError("minutes goes with equal: wall_time, and equal: wall_time needs minutes")
+        if self.samples is not None and self.equal != "samples":
+            raise ValueError(f"samples goes with equal: samples, not with equal: {self.equal}")
+        return self
+
+
+class Scale(BaseModel):
+    """The same study smaller or larger: what replaces the study's own overrides and seeds."""
+
+    model_config = STRICT
+
+    overrides: list[str] = []
+    seeds: Any = None
+
+
+def named(value: object) -> object:
+    """Turn the names of levels into text, in mappings of any depth and in lists of levels."""
+    if isinstance(value, dict):
+        return {_name(key): named(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_name(item) for item in value]
+    return value
+
+
+def _name(value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else OFF
+    return str(value) if isinstance(value, int | float) else value
+
+
+def check_name(name: str, what: str) -> None:
+    """See that contrasts can be written with `name`, which is that of `what`.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if not re.fullmatch(r"\w[\w.]*", name, re.ASCII):
+        raise ValueError(f"{name!r} cannot name {what}; allowed: letters, digits, '_' and '.'")

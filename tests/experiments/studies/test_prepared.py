@@ -1,0 +1,77 @@
+"""A study made ready: what is wrong with it is one line with its file, before the seconds that torch takes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import StudyError, UserError
+from experiments.studies.prepared import prepare
+from experiments.studies.study import Study, checked
+from tests.experiments.conftest import environment
+
+ARMS = "arms: {a: {overrides: [model=conv5x5], role: baseline}, b: {overrides: [model=two_conv3x3%s]}}"
+REST = "question: Which\n  seeds: 2\n  metric: test/top1_error"
+MISTAKES = {
+    "option": (f"{ARMS % '3'}\n  {REST}", "arm b: override model=two_conv3x33: no such option; did you mean"),
+    "key": (f"{ARMS % ', optimizer.lrr=1'}\n  {REST}", "arm b: override optimizer.lrr=1: unknown key; did you mean"),
+    "value": (f"{ARMS % ', optimizer.lr=abc'}\n  {REST}", "arm b: override optimizer.lr=abc: must be a number from 0"),
+    "common": (f"{ARMS % ''}\n  {REST}\n  overrides: [ema_decay=2]", "override ema_decay=2: input should be less"),
+    "metric": (f"{ARMS % ''}\n  {REST.replace('error', 'eror')}", "metric=test/top1_eror: no run records it; did you"),
+    "claim": (f"{ARMS % ''}\n  {REST}\n  claim: {{contrast: a - c, is: lower}}", "claims.claim: contrast='a - c': 'c'"),
+    "twins": (f"{ARMS.replace('two_conv3x3', 'conv5x5') % ''}\n  {REST}", "arms.b: the same configuration as arms.a"),
+    "declared": (f"{ARMS % ''}\n  {REST}\n  declared: 3", "study.declared=3: input should be a valid"),
+    "form": (f"{ARMS % ', optimizer'}\n  {REST}", "study.arms.b.overrides: 'optimizer' is not of the form key=value"),
+}
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from experiments.errors import UserError
+from experiments.studies import study_file
+from experiments.study import main
+study_file.STUDIES = Path.cwd()
+said = {}
+for file in sorted(Path.cwd().glob("*.yaml")):
+    try:
+        main([file.stem])
+    except UserError as error:
+        said[file.stem] = str(error)
+try:
+    main(["value", "optimizer.lrr=1"])
+except UserError as error:
+    said["command line"] = str(error)
+loaded = [name for name in ("torch", "mlflow", "pytorch_lightning", "scipy", "matplotlib") if name in sys.modules]
+print(json.dumps({"said": said, "loaded": loaded}))
+"""
+
+
+def test_every_mistake_names_the_file_before_torch_is_imported(tmp_path: Path) -> None:
+    for name, (content, _) in MISTAKES.items():
+        (tmp_path / f"{name}.yaml").write_text(f"study:\n  {content}\n")
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for name, (_, complaint) in MISTAKES.items():
+        assert found["said"][name].startswith(f"{name}.yaml: {complaint}"), found["said"][name]
+    # The file is not to blame for what the command line adds.
+    assert found["said"]["command line"].startswith("optimizer.lrr: unknown key; did you mean 'optimizer.lr'?")
+    assert found["loaded"] == []
+
+
+def study() -> Study:
+    arms = {"a": {"overrides": ["model=conv5x5"], "role": "baseline"}, "b": {"overrides": ["model=two_conv3x3"]}}
+    return checked({"question": "Which?", "arms": arms, "seeds": 2, "metric": "test/top1_error"}, "")
+
+
+def test_a_study_is_an_experiment_of_its_own_unless_it_is_said_otherwise() -> None:
+    assert {arm.cfg.experiment for arm in prepare(study(), "mine", [])} == {"mine"}
+    assert {arm.cfg.experiment for arm in prepare(study(), "mine", ["experiment=other"])} == {"other"}
+
+
+def test_a_study_is_not_rerun() -> None:
+    with pytest.raises(UserError, match=r"^rerun: a study runs what is missing") as error:
+        prepare(study(), "mine", ["rerun=true"])
+    assert not isinstance(error.value, StudyError)
