@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.runs.identity import HOUSE
 from experiments.runs.reproduction import FOLDER, REPRODUCES_TAG, REPRODUCTION_FILE, REPRODUCTION_TAG
 from experiments.runs.rerun import computing_threads
+from experiments.runs.source_files import HOUSE
 from experiments.runs.training import METRICS
 from experiments.studies import membership
 from experiments.studies.conduct import Answer, Conduct

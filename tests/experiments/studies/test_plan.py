@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.errors import UserError
-from experiments.runs import identity
+from experiments.runs import source_files
 from experiments.runs.result import RunResult, Status
 from experiments.studies.comparison import Replicate
 from experiments.studies.confounds import check_declared, planned_confounds, recorded_confounds
@@ -140,7 +140,7 @@ def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[Ar
 def finish(state: ArmState, place: int, status: Status = "FINISHED", reason: str | None = None) -> None:
     one = state.replicates[place]
     one.run_dir.mkdir(parents=True)
-    code = {"code_files": identity.code_digests(identity.code_files(one.run.cfg).items())}
+    code = {"code_files": source_files.code_digests(source_files.code_files(one.run.cfg).items())}
     (one.run_dir / "config.yaml").write_text(OmegaConf.to_yaml(one.run.cfg))
     (one.run_dir / "identity.json").write_text(json.dumps(code))
     RunResult(
@@ -179,8 +179,8 @@ def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
     remember(before, tmp_path / "studies" / "s")
     for state in before:
         finish(state, 0)
-    real = identity._file_digest
-    monkeypatch.setattr(identity, "_file_digest", lambda path: "x" if path.name == "resnet.py" else real(path))
+    real, edited = source_files.file_digest, {"resnet.py", "progress.py"}
+    monkeypatch.setattr(source_files, "file_digest", lambda path: "x" if path.name in edited else real(path))
     stack, resnet = states(tmp_path, planned, [0])
     assert stack.replicates[0].kind == "done"
     assert (resnet.replicates[0].kind, resnet.replicates[0].why) == ("stale", "code: lightning_modules.networks.resnet")
