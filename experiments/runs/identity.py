@@ -18,7 +18,8 @@ class Identity:
     """The digests that make up a run's identity; hexadecimal.
 
     `configuration` leaves out the execution keys; `code` covers the source files that the configuration reaches;
-    `data` is the datamodule's digest of the data set's content.
+    `data` is the datamodule's digest of the data set's content, the same under every seed. What a seed takes of it (its
+    split, `few_samples`) follows from content, configuration and code, and has a digest of its own in the run's record.
     """
 
     configuration: str

@@ -18,7 +18,8 @@ from experiments.studies.answers import check_measures, check_metric, claims_of,
 from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
 from experiments.studies.comparison import Outcome, Replicate
-from experiments.studies.confounds import Confound, check_declared, own_keys, planned_confounds, recorded_confounds
+from experiments.studies.confound import Confound
+from experiments.studies.confounds import check_declared, own_keys, planned_confounds, recorded_confounds
 from experiments.studies.execution import execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.forecast import Forecast, forecast, minutes

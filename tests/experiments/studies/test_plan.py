@@ -9,8 +9,7 @@ from omegaconf import OmegaConf
 from experiments.errors import UserError
 from experiments.runs import source_files
 from experiments.runs.result import RunResult, Status
-from experiments.studies.comparison import Replicate
-from experiments.studies.confounds import check_declared, planned_confounds, recorded_confounds
+from experiments.studies.confounds import check_declared, planned_confounds
 from experiments.studies.forecast import forecast, minutes, remaining
 from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
 from experiments.studies.state import ArmState, look, remember
@@ -113,24 +112,6 @@ def test_the_linter_names_what_nobody_declared() -> None:
     assert still.sentence() == "optimizer.lr differs: plain 0.01, norm 0.05"
     with pytest.raises(UserError, match=r"optimizer\.lr: .* different rates \(plain 0\.01, norm 0\.05\)"):
         plan_arms(study(arms=third, overrides=["datamodule=digits"]))
-
-
-def recorded(folder: Path, arm: str, seed: int, *, threads: int, epochs: float = 2.0) -> Replicate:
-    folder.mkdir()
-    (folder / "config.yaml").write_text("trainer: {devices: 1}\n")
-    (folder / "provenance.json").write_text(json.dumps({"threads": threads, "packages": {"torch": "2.15"}}))
-    (folder / "identity.json").write_text(json.dumps({"data": "d" * 64, "code_files": {"x": "c" * 64}}))
-    result = RunResult(folder, None, "i", "n", "FINISHED", seed, {}, (1, 8, 8), metrics={"spent/epochs": epochs})
-    return Replicate(arm, seed, "FINISHED", result, None)
-
-
-def test_what_differs_between_finished_runs_of_one_seed_is_named_and_between_seeds_is_not(tmp_path: Path) -> None:
-    runs = [recorded(tmp_path / f"{arm}{seed}", arm, seed, threads=1 + seed) for arm in "ab" for seed in (0, 1)]
-    assert recorded_confounds(runs, study(), {}) == []
-    runs.append(recorded(tmp_path / "a2", "a", 2, threads=1))
-    runs.append(recorded(tmp_path / "b2", "b", 2, threads=2, epochs=1.0))
-    said = [confound.sentence() for confound in recorded_confounds(runs, study(), {})]
-    assert said == ["threads differs: a 1, b 2", "epochs trained differs: a 2, b 1"]
 
 
 def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[ArmState]:
