@@ -41,6 +41,16 @@ def planned_confounds(arms: Sequence[PlannedArm], declared: Sequence[str]) -> li
     return found
 
 
+def all_confounds(
+    planned: Sequence[Confound], replicates: Sequence[Replicate], study: Study, arms: Sequence[PlannedArm]
+) -> tuple[Confound, ...]:
+    """Return what differs between the configurations, and then what is recorded to; each thing once."""
+    found = {confound.what: confound for confound in planned}
+    for confound in recorded_confounds(replicates, study, {arm.name: own_keys(arm) for arm in arms}):
+        found.setdefault(confound.what, confound)
+    return tuple(found.values())
+
+
 def check_declared(arms: Sequence[PlannedArm], declared: Sequence[str]) -> None:
     """Refuse a declaration of a key that no arm has: misspelt, it would excuse nothing.
 
