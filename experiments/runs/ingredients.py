@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import load
-from experiments.runs.identity import HOUSE, PACKAGES, ingredients
+from experiments.runs.identity import ingredients
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE
+from experiments.runs.source_files import HOUSE, PACKAGES
 
 Ingredient = Literal["code", "data", "packages", "hardware", "configuration"]
 

@@ -97,13 +97,14 @@ class Weights:
 class Numbers:
     """How many of the recorded metrics are the same to the bit; `every_step` is false where only last values were had.
 
-    `first` says which of those that differ was recorded first.
+    `first` says which of those that differ was recorded first; `names` are the metrics that were compared.
     """
 
     equal: int
     total: int
     every_step: bool
     first: str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ def compare_numbers(recorded: RunResult, now: RunResult) -> Numbers:
         earliest = min(unlike, key=lambda point: (not point[0].startswith(("train/", "val/")), point[1]))
         where = f"{earliest[0]} at step {earliest[1]}" if every_step else earliest[0]
         first = f"{where}: {before.get(earliest, 'nothing')} → {after.get(earliest, 'nothing')}"
-    return Numbers(len(points) - len(unlike), len(points), every_step, first)
+    return Numbers(len(points) - len(unlike), len(points), every_step, first, tuple(sorted(known)))
 
 
 def _journal(run_dir: Path) -> dict[tuple[str, int], float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.runs.identity import HOUSE
+from experiments.runs.source_files import HOUSE
 from experiments.tracking.credentials import masked
 
 LARGEST_DIFF = 10_000_000  # bytes; a larger one is most likely data, and says so instead

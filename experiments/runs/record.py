@@ -14,11 +14,12 @@ from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.measures.network import NetworkMeasures
 from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
-from experiments.runs.identity import Identity, code_digests, code_files
+from experiments.runs.identity import Identity
 from experiments.runs.inspection import Inspection
 from experiments.runs.plotting import thousands, write_png
 from experiments.runs.provenance import Provenance
 from experiments.runs.result import RunResult
+from experiments.runs.source_files import code_digests, code_files
 from experiments.runs.training import Outcome
 from experiments.tracking.credentials import masked_address
 from experiments.tracking.journal import read_metrics

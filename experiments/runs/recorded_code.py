@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ from omegaconf import DictConfig
 from experiments.errors import UserError
 from experiments.runs import rerun
 from experiments.runs.callbacks import RunFailed, RunKilled
-from experiments.runs.identity import code_digests, code_files
 from experiments.runs.ingredients import code_differences, file_of
 from experiments.runs.launch import passing_on
 from experiments.runs.rerun import Answer, Order
 from experiments.runs.result import RunResult
+from experiments.runs.source_files import PACKAGES, code_digests, code_files
 from experiments.runs.worktree import CannotRebuildError, changed_files, rebuilt
 
 DIFF_FILE = "uncommitted.diff"
@@ -71,7 +71,7 @@ def recorded_code(recorded: Recorded, say: Say, *, apply_diff: bool) -> Iterator
         if house is None:
             _say_what_differs(recorded.digests, here, say)
         else:
-            _say_what_differs(recorded.digests, _digests_in(house, recorded.digests), say)
+            _say_what_differs(recorded.digests, _digests_in(house, recorded.digests, here), say)
         yield house
 
 
@@ -136,9 +136,11 @@ def _worktree(recorded: Recorded, say: Say) -> Iterator[Path | None]:
     yield None
 
 
-def _digests_in(house: Path, modules: Mapping[str, str]) -> dict[str, str]:
-    files = {module: house / file_of(module, house) for module in modules}
-    return code_digests((module, path) for module, path in files.items() if path.is_file())
+def _digests_in(house: Path, modules: Iterable[str], here: Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of modules in `house`; a user's own are the same wherever the house is."""
+    files = {module: house / file_of(module, house) for module in modules if module.partition(".")[0] in PACKAGES}
+    own = {module: digest for module, digest in here.items() if module.partition(".")[0] not in PACKAGES}
+    return own | code_digests((module, path) for module, path in files.items() if path.is_file())
 
 
 def _say_what_differs(recorded: Mapping[str, str], now: Mapping[str, str], say: Say) -> None:

@@ -17,7 +17,6 @@ from experiments.runs import rerun
 from experiments.runs.allowed import check_named
 from experiments.runs.callbacks import RunFailed
 from experiments.runs.configuration import nearest
-from experiments.runs.identity import HOUSE
 from experiments.runs.ingredients import Difference, Ingredients, differences, surroundings
 from experiments.runs.likeness import Likeness, Spread, compare, finished
 from experiments.runs.options import EXECUTION_KEYS
@@ -28,6 +27,7 @@ from experiments.runs.recorded import BEST
 from experiments.runs.recorded_code import Recorded, recorded_code, run_there
 from experiments.runs.replicates import recorded_spread
 from experiments.runs.rerun import Order
+from experiments.runs.source_files import HOUSE
 from experiments.tracking.afterwards import tag_ended_run
 from experiments.tracking.credentials import is_masked
 from experiments.tracking.leftovers import has_journal

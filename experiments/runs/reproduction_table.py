@@ -1,6 +1,7 @@
 """A reproduction as a person reads it in a terminal: the numbers side by side, the answer, the first difference."""
 
 import math
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -38,7 +39,7 @@ def print_reproduction(console: Console, reproduction: Reproduction) -> None:
     print_note(console, "run", "  ".join(filter(None, (likeness.now.run_id, str(likeness.now.run_dir)))))
     console.print(_table(likeness))
     grounds = [] if reproduction.answer == "identical" or reproduction.is_another_experiment else _grounds(likeness)
-    for subject, line in [*_bits(likeness), *grounds]:
+    for subject, line in [("compared", compared(likeness)), *_bits(likeness), *grounds]:
         print_note(console, subject, line)
     console.print()
     colour = COLOURS[reproduction.answer]
@@ -101,6 +102,34 @@ def _difference(before: float, after: float, digits: int) -> str:
     difference = after - before
     shown = f"{difference:+.{digits}f}"
     return shown if float(shown) else f"{difference:+.1e}"
+
+
+def compared(likeness: Likeness) -> str:
+    """Say what of the two runs was compared: how many runs, epochs, metrics, tensors and pictures."""
+    epochs = likeness.recorded.metrics.get("spent/epochs")
+    trained = "" if epochs is None else f", {counted(int(epochs), 'epoch')}"
+    tensors = "no weights" if likeness.weights is None else f"{counted(likeness.weights.total, 'tensor')} of weights"
+    return (
+        f"1 run with its record (seed {likeness.recorded.seed}{trained}): {metrics_said(likeness.numbers.names)}; "
+        f"{tensors}; {counted(likeness.margin.pictures, 'picture')} of the test"
+    )
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 epoch`, `2 epochs`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def metrics_said(names: Sequence[str]) -> str:
+    """Name metrics by the part of the data that they are of: `test (loss, top1_error)`; those of classes in short."""
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        part, _, what = name.partition("/")
+        parts.setdefault(part, []).append(what)
+    return ", ".join(
+        f"the test error of {len(own)} classes" if part == "test_class" else f"{part} ({', '.join(own)})"
+        for part, own in sorted(parts.items())
+    )
 
 
 def _bits(likeness: Likeness) -> list[tuple[str, str]]:

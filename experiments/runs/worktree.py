@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.runs.identity import HOUSE
+from experiments.runs.source_files import HOUSE
 from experiments.tracking.locks import RunLock, is_locked
 
 PREFIX = "whydeep-reproduce-"

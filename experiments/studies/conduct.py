@@ -17,7 +17,7 @@ from experiments.studies.answers import check_measures, power_sentences
 from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
 from experiments.studies.comparison import Outcome, Replicate
-from experiments.studies.confounds import Confound, check_declared, own_keys, planned_confounds, recorded_confounds
+from experiments.studies.confounds import all_confounds, check_declared, planned_confounds
 from experiments.studies.execution import execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.forecast import Forecast, forecast, minutes
@@ -48,7 +48,6 @@ class Answer:
     Attributes:
         gathered: the study and what became of its runs.
         verdicts: on its claims, by their names.
-        confounds: what is recorded to differ between arms, undeclared.
         report: its files.
         delivery: what MLflow has of the study's run.
         link: the address of the study's charts below that of the MLflow pages; `None` until the store has answered.
@@ -57,7 +56,6 @@ class Answer:
 
     gathered: Gathered
     verdicts: Mapping[str, Verdict]
-    confounds: list[Confound]
     report: Report
     delivery: Delivery
     link: str | None
@@ -71,7 +69,7 @@ class Answer:
     def print(self, console: Console) -> None:
         """Print the table, the verdicts, and where the report lies."""
         print_answer(console, self.gathered, self.verdicts)
-        for confound in self.confounds:
+        for confound in self.gathered.written.confounds:
             console.print(Text(f"confound: {confound.sentence()}", style="bold red"))
         print(f"\nreport: {self.report.html}")
         if "png" in self.report.files:
@@ -124,7 +122,10 @@ class Conduct:
             check_place(arm.cfg)
         check_declared(arms, study.declared)
         self.states = look(arms, study.seeds, self._folder)
-        self._written = write_down(name, varied, study, self.states, [*map(masked, command)])
+        self._arms = arms
+        self._planned_confounds = planned_confounds(arms, study.declared)
+        written = write_down(name, varied, study, self.states, [*map(masked, command)])
+        self._written = replace(written, confounds=tuple(self._planned_confounds))
         check_measures(study, self._written.arms)
 
     @property
@@ -142,14 +143,13 @@ class Conduct:
 
     def print_plan(self, console: Console, workers: int) -> None:
         """Print what would be run, what it takes, and what could be shown."""
-        arms = [state.arm for state in self.states]
         print_plan(
             console,
             self.title,
             self.study,
             self.states,
             self._forecasts,
-            planned_confounds(arms, self.study.declared),
+            self._planned_confounds,
             power_sentences(self.study, self._done()),
             workers=workers,
         )
@@ -169,7 +169,8 @@ class Conduct:
         before = [replace(run, result=_settled(run, tracking)) for run in self._done()]
         ended = {(run.arm, run.seed): run for run in (*before, *execution.replicates)}
         replicates = [ended[one.run.arm, one.run.seed] for one in self._in_order()]
-        recorded.update(with_run_ids(self._written, replicates))
+        confounds = all_confounds(self._planned_confounds, replicates, self.study, self._arms)
+        recorded.update(replace(with_run_ids(self._written, replicates), confounds=confounds))
         gathered = gather_at_hand(recorded.written, replicates)
         verdicts = judged(gathered)
         report = write_report(recorded.folder, gathered, verdicts)
@@ -177,7 +178,6 @@ class Conduct:
         return Answer(
             gathered,
             verdicts,
-            recorded_confounds(replicates, self.study, {state.arm.name: own_keys(state.arm) for state in self.states}),
             report,
             delivery,
             recorded.link,

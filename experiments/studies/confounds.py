@@ -1,52 +1,25 @@
 """The confound linter: what differs between arms, and neither the arms, nor the budget rule, nor the study declared."""
 
-import json
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from omegaconf import ListConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from experiments.errors import StudyError, UserError
-from experiments.runs.configuration import load, nearest
+from experiments.errors import StudyError
+from experiments.runs.configuration import nearest
 from experiments.runs.overrides import override_key
-from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
+from experiments.studies.confound import Confound
 from experiments.studies.plan import PlannedArm
+from experiments.studies.recorded_facts import CAUSES, RECORDED, Part, facts
 from experiments.studies.study import Study
 
-SHOWN = 4
 EPOCHS = "epochs trained"
-RECORDED = ("python", "processor", "threads", "accelerators")
 # Where a run is recorded and found, which computes nothing.
 _PLACES = ("choices", "experiment", "resume", "rerun", "runs_dir", "data_dir", "tracking", "checkpoint_minutes")
 _PLACE_KEYS = (*_PLACES, "datamodule.root", "datamodule.download")
-# Of a recorded configuration, what may have been other than it would be now: the execution keys.
-_EXECUTED = (
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.accelerator",
-    "trainer.precision",
-    "trainer.deterministic",
-    "datamodule.batch_size",
-    "trainer.accumulate_grad_batches",
-)
-
-
-@dataclass(frozen=True)
-class Confound:
-    """One thing that differs: `what` (a key, or what is recorded of runs), and its value by arm."""
-
-    what: str
-    values: Mapping[str, str]
-
-    def sentence(self) -> str:
-        """Say it in one line; many arms in short."""
-        shown = [f"{arm} {value}" for arm, value in list(self.values.items())[:SHOWN]]
-        more = len(self.values) - len(shown)
-        return f"{self.what} differs: {', '.join(shown)}{f' and {more} more arms' if more > 0 else ''}"
 
 
 def planned_confounds(arms: Sequence[PlannedArm], declared: Sequence[str]) -> list[Confound]:
@@ -67,6 +40,16 @@ def planned_confounds(arms: Sequence[PlannedArm], declared: Sequence[str]) -> li
         if len(set(values.values())) > 1:
             found.append(Confound(key, values))
     return found
+
+
+def all_confounds(
+    planned: Sequence[Confound], replicates: Sequence[Replicate], study: Study, arms: Sequence[PlannedArm]
+) -> tuple[Confound, ...]:
+    """Return what differs between the configurations, and then what is recorded to; each thing once."""
+    found = {confound.what: confound for confound in planned}
+    for confound in recorded_confounds(replicates, study, {arm.name: own_keys(arm) for arm in arms}):
+        found.setdefault(confound.what, confound)
+    return tuple(found.values())
 
 
 def check_declared(arms: Sequence[PlannedArm], declared: Sequence[str]) -> None:
@@ -93,56 +76,63 @@ def recorded_confounds(
 ) -> list[Confound]:
     """Return what is recorded to differ between finished runs of one seed in different arms.
 
-    World size, precision and effective batch as they were executed; versions, processor, threads and accelerators; the
-    data's digest; source files that both used; the epochs that were trained. Arms are compared seed by seed, so that
-    what differs between seeds alone is no confound.
+    World size, precision and effective batch as they were executed; versions, processor, threads and accelerators;
+    source files that both used; the digests of the data and of the split; the epochs that were trained. Arms are
+    compared seed by seed, so that what differs between seeds alone is no confound.
 
     Args:
         replicates: of the study; those whose directory is not on this machine are left out.
         study: says what may differ.
         own: the keys that each arm sets: see `own_keys`.
+
+    Returns:
+        Each thing once, with the values of the first seed at which it differs.
     """
     # Where samples or time are equal, epochs are what gives.
     given = {*study.declared, *([EPOCHS] if study.budget.equal in ("samples", "wall_time") else [])}
-    by_seed: dict[int, dict[str, dict[str, str]]] = {}
+    by_seed: dict[int, dict[str, tuple[Part, ...]]] = {}
     for replicate in replicates:
         if replicate.status == "FINISHED" and isinstance(replicate.result, RunResult):
-            facts = _facts(replicate.result.run_dir)
             epochs = replicate.result.metrics.get("spent/epochs")
-            if epochs is not None:
-                facts[EPOCHS] = f"{epochs:g}"
-            by_seed.setdefault(replicate.seed, {})[replicate.arm] = facts
+            trained = {} if epochs is None else _epochs(epochs)
+            if parts := facts(replicate.result.run_dir):
+                by_seed.setdefault(replicate.seed, {})[replicate.arm] = (*parts, trained)
     found: dict[str, Confound] = {}
-    for arms in by_seed.values():
-        for what in dict.fromkeys(name for facts in arms.values() for name in facts):
-            values = {
-                arm: facts[what]
-                for arm, facts in arms.items()
-                if what in facts and not _under(what, set(own.get(arm, ())))
-            }
-            if len(set(values.values())) > 1 and what not in found and not _under(what, given):
-                found[what] = Confound(what, values)
+    compared: set[tuple[tuple[str, int], ...]] = set()
+    for seed, arms in by_seed.items():
+        for same_kind in zip(*arms.values(), strict=True):
+            parts_by_arm = dict(zip(arms, same_kind, strict=True))
+            # Thousands of seeds have the same few parts: what was compared once says nothing new.
+            which = tuple((arm, id(part)) for arm, part in parts_by_arm.items())
+            if len({part for _, part in which}) == 1 or which in compared:
+                continue
+            compared.add(which)
+            for confound in _differing(parts_by_arm, given, own, seed):
+                found.setdefault(confound.what, confound)
     return list(found.values())
 
 
-def _facts(run_dir: Path) -> dict[str, str]:
-    """Return what is recorded of how a run came about; what cannot be read is left out."""
-    facts: dict[str, str] = {}
-    try:
-        cfg = load(run_dir / CONFIG_FILE)
-        provenance = json.loads((run_dir / PROVENANCE_FILE).read_text(encoding="utf-8"))
-        identity = json.loads((run_dir / IDENTITY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, UserError):
-        return facts
-    facts |= {key: str(OmegaConf.select(cfg, key)) for key in _EXECUTED}
-    # Which of its devices a run got is chance; how many is not.
-    devices = OmegaConf.select(cfg, "trainer.devices")
-    facts["trainer.devices"] = str(len(devices)) if isinstance(devices, ListConfig) else str(devices)
-    facts |= {name: str(provenance.get(name)) for name in RECORDED}
-    facts |= {f"version of {name}": str(version) for name, version in provenance.get("packages", {}).items()}
-    facts |= {f"source of {name}": str(digest)[:10] for name, digest in identity.get("code_files", {}).items()}
-    facts["digest of the data"] = str(identity.get("data"))[:10]
-    return facts
+@functools.cache
+def _epochs(number: float) -> Part:
+    return {EPOCHS: f"{number:g}"}
+
+
+def _differing(
+    arms: Mapping[str, Part], given: Collection[str], own: Mapping[str, Collection[str]], seed: int
+) -> Iterator[Confound]:
+    for what in dict.fromkeys(name for part in arms.values() for name in part):
+        if _declared(what, given):
+            continue
+        values = {
+            arm: part[what] for arm, part in arms.items() if what in part and not _declared(what, own.get(arm, ()))
+        }
+        if len(set(values.values())) > 1:
+            yield Confound(what, values, seed)
+
+
+def _declared(what: str, known: Collection[str]) -> bool:
+    """Whether a fact, or a key that it follows from, is among the known ones."""
+    return any(_under(key, known) for key in (what, *CAUSES.get(what, ())))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 - what a configuration holds
@@ -153,7 +143,7 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, object]]:  # noq
         yield prefix, node
 
 
-def _under(key: str, known: set[str]) -> bool:
+def _under(key: str, known: Collection[str]) -> bool:
     """Whether `key` or a node above it is among the known ones."""
     parts = key.split(".")
     return any(".".join(parts[:length]) in known for length in range(1, len(parts) + 1))

@@ -7,7 +7,7 @@ from experiments.studies import wording
 from experiments.studies.claims_said import Judged, said
 from experiments.studies.comparison import ArmSummary, Comparison
 from experiments.studies.gather import Gathered
-from experiments.studies.report import unfinished
+from experiments.studies.report import confounds_said, unfinished
 
 
 def study_page(
@@ -34,6 +34,8 @@ def study_page(
     lines = [f"#### {study.question}"]
     if missing := unfinished(comparison.replicates):
         lines.append(f"**Unfinished:** {missing}.")
+    if confounds := confounds_said(gathered.written.confounds):
+        lines.append(f"**Confounds, which differ between the arms undeclared:** {'; '.join(confounds)}.")
     for verdict in said(study.claims, verdicts, comparison.metric):
         name = f"{verdict.name}: " if verdict.name else ""
         found = "; ".join(filter(None, (verdict.numbers, verdict.reason)))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from experiments.runs.plotting import thousands
 from experiments.studies import wording
-from experiments.studies.confounds import Confound
+from experiments.studies.confound import Confound
 from experiments.studies.forecast import Forecast, minutes, remaining
 from experiments.studies.state import ArmState, Kind
 from experiments.studies.study import Study

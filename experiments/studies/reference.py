@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from experiments.errors import UserError
-from experiments.runs.identity import HOUSE
+from experiments.runs.source_files import HOUSE
 from experiments.studies import membership
 from experiments.studies.claims_said import Judged
 from experiments.studies.gather import Gathered

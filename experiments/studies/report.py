@@ -10,13 +10,16 @@ from experiments.runs.pages import inline_svg, page_environment
 from experiments.studies import membership, wording
 from experiments.studies.claims_said import Judged, said
 from experiments.studies.comparison import Replicate
+from experiments.studies.confound import Confound
 from experiments.studies.effect_figure import claimed_effects
 from experiments.studies.effects_said import effects_said
 from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
+from experiments.studies.written import FILE
 
 DOTS_PER_INCH = 200
 FORMATS = ("html", "md", "tex", "png")
+SHOWN_CONFOUNDS = 12
 OPEN_RUNS = 60  # up to here every run stands in the open; beyond, the runs of an arm are folded up
 
 
@@ -88,12 +91,20 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "command": shlex.join(written.command),
         "environments": gathered.environments,
         "unfinished": unfinished(comparison.replicates),
+        "confounds": confounds_said(written.confounds),
         "open_runs": len(comparison.replicates) <= OPEN_RUNS,
         "pages": f"{address}/#/experiments/{experiment}/runs/" if address and experiment else None,
         "study_run": gathered.study_run,
         "arm_runs": gathered.arm_runs or {},
         "when": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     }
+
+
+def confounds_said(confounds: Sequence[Confound]) -> list[str]:
+    """Say the first `SHOWN_CONFOUNDS` of them, a line each, and how many more there are."""
+    more = len(confounds) - SHOWN_CONFOUNDS
+    said = [confound.sentence() for confound in confounds[:SHOWN_CONFOUNDS]]
+    return [*said, f"and {more} more, which `{FILE}` lists"] if more > 0 else said
 
 
 def unfinished(replicates: Sequence[Replicate]) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.runs.identity import HOUSE
 from experiments.runs.metrics import METRICS
 from experiments.runs.reproduction import FOLDER, REPRODUCES_TAG, REPRODUCTION_FILE, REPRODUCTION_TAG
 from experiments.runs.rerun import computing_threads
+from experiments.runs.source_files import HOUSE
 from experiments.studies import membership
 from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.execution_options import ExecutionOptions

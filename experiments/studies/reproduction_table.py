@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.runs.reproduction_table import COLOURS
+from experiments.runs.reproduction_table import COLOURS, counted, metrics_said
 from experiments.studies import wording
 from experiments.studies.reproduction import StudyReproduction
-from experiments.studies.study_likeness import ArmLikeness, StudyLikeness
+from experiments.studies.study_likeness import NOTHING, ArmLikeness, StudyLikeness
 
 SHOWN = 3  # differences after the first
+SHOWN_SEEDS = 10
 
 
 def print_study_reproduction(console: Console, found: StudyReproduction, likeness: StudyLikeness) -> None:
@@ -20,6 +21,7 @@ def print_study_reproduction(console: Console, found: StudyReproduction, likenes
     whole_lines = not console.is_terminal
     console.print()
     console.print(_arms(likeness))
+    console.print(Text(f"  compared  {compared(likeness)}"), soft_wrap=whole_lines)
     for arm in likeness.arms:
         if arm.answer != "identical":
             line = f"  {arm.name}: {arm.equal} of {arm.total} recorded numbers are the same to the bit; {arm.why}"
@@ -38,6 +40,16 @@ def print_study_reproduction(console: Console, found: StudyReproduction, likenes
     console.print(Text(_origin(likeness)), soft_wrap=whole_lines)
     for line in _others(likeness):
         console.print(Text(line), soft_wrap=whole_lines)
+
+
+def compared(likeness: StudyLikeness) -> str:
+    """Say what of the two studies was compared: how many runs, of which seeds, and which of their numbers."""
+    arms = likeness.arms
+    seeds = sorted({seed for arm in arms for seed in arm.seeds})
+    shown = f"{', '.join(map(str, seeds[:SHOWN_SEEDS]))}{' …' if len(seeds) > SHOWN_SEEDS else ''}"
+    runs = counted(sum(arm.n for arm in arms), "run")
+    which = f"{runs} with the record ({counted(len(arms), 'arm')}, {counted(len(seeds), 'seed')}: {shown or NOTHING})"
+    return f"{which}: {metrics_said(sorted({name for arm in arms for name in arm.compared}))}; last values, no weights"
 
 
 def reason(likeness: StudyLikeness) -> str:

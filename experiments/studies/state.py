@@ -12,10 +12,11 @@ from experiments.errors import UserError
 from experiments.runs import attempts
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.execute import identity_of
-from experiments.runs.identity import code_digests, code_files, identities, ingredients
+from experiments.runs.identity import identities, ingredients
 from experiments.runs.processes import shares
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult
+from experiments.runs.source_files import code_digests, code_files
 from experiments.studies.plan import PlannedArm, PlannedRun
 
 Kind = Literal["done", "interrupted", "failed", "stale", "to do"]

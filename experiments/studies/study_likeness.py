@@ -56,6 +56,8 @@ class ArmLikeness:
         deviation: over the recorded seeds; `None` for a single one.
         equal: of how many recorded numbers the bits are the same.
         total: recorded numbers of the replicates that were run again.
+        seeds: of these replicates.
+        compared: the metrics that these numbers are of.
     """
 
     name: str
@@ -69,6 +71,8 @@ class ArmLikeness:
     deviation: float | None
     equal: int
     total: int
+    seeds: tuple[int, ...]
+    compared: tuple[str, ...]
 
     @property
     def difference(self) -> float | None:
@@ -239,6 +243,8 @@ def _arm(recorded: ReferenceArm, now: ArmSummary, metric: str) -> ArmLikeness:
         deviation=deviation,
         equal=len(numbers) - len(unlike),
         total=len(numbers),
+        seeds=tuple(shared),
+        compared=tuple(sorted({name for _, name, _, _ in numbers})),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from experiments.errors import UserError
+from experiments.studies.confound import Confound
 from experiments.studies.study import Study
 
 FILE = "study.json"
@@ -75,6 +76,8 @@ class WrittenStudy:
         study: what was asked.
         arms: in the study's order.
         replicates: all runs that belong to it.
+        confounds: what differs between arms undeclared: in their configurations and, once runs have ended, in what was
+            recorded of these.
     """
 
     name: str
@@ -83,6 +86,7 @@ class WrittenStudy:
     study: Study
     arms: tuple[WrittenArm, ...]
     replicates: tuple[WrittenReplicate, ...]
+    confounds: tuple[Confound, ...] = ()
 
     def arm(self, name: str) -> WrittenArm:
         """The arm called `name`."""
@@ -98,6 +102,7 @@ class WrittenStudy:
             "command": self.command,
             "study": self.study.model_dump(mode="json", by_alias=True),
             "arms": [asdict(arm) for arm in self.arms],
+            "confounds": [asdict(confound) for confound in self.confounds],
             # One line each: ten thousand of them are read and compared by people, too.
             "replicates": [],
         }

@@ -1,6 +1,7 @@
 """`whydeep reproduce`: of a toy run, in place and in a worktree, with what is changed, missing or refused."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,10 @@ def test_the_same_machine_gives_the_same_bits_and_the_record_is_only_read(
     said = capsys.readouterr().out
     assert "identical: the weights of the best epoch and every recorded number are the same to the bit." in said
     assert "no ingredient differs" in said
+    (compared,) = re.findall(r"^  compared  (.*)$", said, flags=re.MULTILINE)
+    assert compared.startswith("1 run with its record (seed 0, 2 epochs): best (epoch, val_top1_error), ")
+    assert "test (loss, top1_error, top5_error), the test error of 10 classes, train (" in compared
+    assert compared.endswith(f"; {len(mine)} tensors of weights; 359 pictures of the test")
     # Asked again, it is run again.
     assert answer(copy)[1]["now"]["run_dir"].endswith("-2")  # type: ignore[index]
 
@@ -118,7 +123,9 @@ def test_without_its_checkpoint_the_metrics_are_compared(copy: Path, capsys: pyt
     (copy / "checkpoints" / "best.ckpt").unlink()
     code, told = answer(copy)
     assert (code, told["answer"], told["weights"]) == (0, "identical", None)
-    assert "the weights cannot be compared, a checkpoint is missing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the weights cannot be compared, a checkpoint is missing" in said
+    assert "; no weights; 359 pictures of the test" in said
 
 
 def edit(file: Path, **changes: object) -> None:

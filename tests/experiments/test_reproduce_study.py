@@ -85,6 +85,7 @@ def test_what_was_recorded_here_is_run_again_and_identical_also_where_it_was_sto
     results = [json.loads(file.read_text()) for file in again.glob("*/result.json")]
     assert [result["seed"] for result in results] == [1] * 4
     assert json.loads((again / "reproduction.json").read_text()) == told
+    assert "  compared  4 runs with the record (4 arms, 1 seed: 1): best (epoch, val_top1_error), " in said
     assert "identical: 52 of 52 recorded numbers of 4 runs are the same to the bit." in said
     # Without its end it was stopped: the same command goes on, and what was done counts.
     (again / "reproduction.json").unlink()

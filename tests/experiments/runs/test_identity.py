@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
-from experiments.runs import identity as identity_room
 from experiments.runs.configuration import compose
-from experiments.runs.identity import code_files, identify, identities
+from experiments.runs.identity import identify, identities
 
 DATA = "d" * 64
 
@@ -68,37 +66,6 @@ def test_files_count_by_their_content(key: str, tmp_path: Path) -> None:
 
 def test_other_data_change_it() -> None:
     assert digest(data="e" * 64) != digest()
-
-
-def test_the_code_is_what_the_configuration_reaches() -> None:
-    reached = code_files(compose(["model=resnet20", "datamodule=cifar10"]))
-    assert "lightning_modules.networks.resnet" in reached
-    assert "lightning_modules.classification" in reached
-    assert "lightning_modules.training" in reached
-    assert "datamodules.cifar10" in reached
-    assert "datamodules.sampling" in reached
-    assert "lightning_modules.networks.vgg" not in reached
-    assert "datamodules.image_folder" not in reached
-    assert not any(name.startswith(("experiments.tracking", "experiments.measures")) for name in reached)
-
-
-def house_with(folder: Path, source: str) -> None:
-    for package in ("lightning_modules", "lightning_modules/networks"):
-        (folder / package).mkdir(exist_ok=True)
-        (folder / package / "__init__.py").write_text("")
-    (folder / "lightning_modules/networks/mine.py").write_text(source)
-    (folder / "lightning_modules/networks/other.py").write_text("pass\n")
-
-
-def test_a_changed_network_file_changes_the_runs_that_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity_room, "HOUSE", tmp_path)
-    using: DictConfig = OmegaConf.create({"model": {"_target_": "lightning_modules.networks.mine.Net"}})
-    not_using: DictConfig = OmegaConf.create({"model": {"_target_": "lightning_modules.networks.other.Net"}})
-    house_with(tmp_path, "class Net: ...\n")
-    before = identify(using, DATA).code, identify(not_using, DATA).code
-    house_with(tmp_path, "class Net: pass\n")
-    assert identify(using, DATA).code != before[0]
-    assert identify(not_using, DATA).code == before[1]
 
 
 def test_many_seeds_at_once_have_the_identities_that_they_have_one_by_one() -> None:

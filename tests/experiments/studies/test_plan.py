@@ -7,10 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.errors import StudyError, UserError
-from experiments.runs import identity
+from experiments.runs import source_files
 from experiments.runs.result import RunResult, Status
-from experiments.studies.comparison import Replicate
-from experiments.studies.confounds import check_declared, planned_confounds, recorded_confounds
+from experiments.studies.confounds import check_declared, planned_confounds
 from experiments.studies.forecast import forecast, minutes, remaining
 from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
 from experiments.studies.state import ArmState, look, remember
@@ -119,24 +118,6 @@ def test_the_linter_names_what_nobody_declared() -> None:
         plan_arms(study(arms=third, overrides=["datamodule=digits"]))
 
 
-def recorded(folder: Path, arm: str, seed: int, *, threads: int, epochs: float = 2.0) -> Replicate:
-    folder.mkdir()
-    (folder / "config.yaml").write_text("trainer: {devices: 1}\n")
-    (folder / "provenance.json").write_text(json.dumps({"threads": threads, "packages": {"torch": "2.15"}}))
-    (folder / "identity.json").write_text(json.dumps({"data": "d" * 64, "code_files": {"x": "c" * 64}}))
-    result = RunResult(folder, None, "i", "n", "FINISHED", seed, {}, (1, 8, 8), metrics={"spent/epochs": epochs})
-    return Replicate(arm, seed, "FINISHED", result, None)
-
-
-def test_what_differs_between_finished_runs_of_one_seed_is_named_and_between_seeds_is_not(tmp_path: Path) -> None:
-    runs = [recorded(tmp_path / f"{arm}{seed}", arm, seed, threads=1 + seed) for arm in "ab" for seed in (0, 1)]
-    assert recorded_confounds(runs, study(), {}) == []
-    runs.append(recorded(tmp_path / "a2", "a", 2, threads=1))
-    runs.append(recorded(tmp_path / "b2", "b", 2, threads=2, epochs=1.0))
-    said = [confound.sentence() for confound in recorded_confounds(runs, study(), {})]
-    assert said == ["threads differs: a 1, b 2", "epochs trained differs: a 2, b 1"]
-
-
 def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[ArmState]:
     return look(planned, seeds, folder / "studies" / "s")
 
@@ -144,7 +125,7 @@ def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[Ar
 def finish(state: ArmState, place: int, status: Status = "FINISHED", reason: str | None = None) -> None:
     one = state.replicates[place]
     one.run_dir.mkdir(parents=True)
-    code = {"code_files": identity.code_digests(identity.code_files(one.run.cfg).items())}
+    code = {"code_files": source_files.code_digests(source_files.code_files(one.run.cfg).items())}
     (one.run_dir / "config.yaml").write_text(OmegaConf.to_yaml(one.run.cfg))
     (one.run_dir / "identity.json").write_text(json.dumps(code))
     RunResult(
@@ -183,8 +164,8 @@ def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
     remember(before, tmp_path / "studies" / "s")
     for state in before:
         finish(state, 0)
-    real = identity._file_digest
-    monkeypatch.setattr(identity, "_file_digest", lambda path: "x" if path.name == "resnet.py" else real(path))
+    real, edited = source_files.file_digest, {"resnet.py", "progress.py"}
+    monkeypatch.setattr(source_files, "file_digest", lambda path: "x" if path.name in edited else real(path))
     stack, resnet = states(tmp_path, planned, [0])
     assert stack.replicates[0].kind == "done"
     assert (resnet.replicates[0].kind, resnet.replicates[0].why) == ("stale", "code: lightning_modules.networks.resnet")
