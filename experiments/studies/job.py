@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from experiments.runs.result import RunResult
 
-# A run is held for a moment longer than its process lives, where that one was killed: by its own processes, which
-# notice a little later.
-BUSY_SECONDS = 20.0
-
-JobStatus = Literal["FINISHED", "FAILED", "KILLED"]
+# BUSY: another process writes the run, and nothing was done.
+JobStatus = Literal["FINISHED", "FAILED", "KILLED", "BUSY"]
 
 
 @dataclass(frozen=True)
@@ -133,31 +130,27 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
         reason = None if error is None else reason_of(error)
         return JobOutcome(status, reason=reason, seconds=time.perf_counter() - began, **more)
 
-    while True:
-        try:
-            with leased(OmegaConf.create(job.config)) as cfg:
-                result = execute(
-                    cfg,
-                    progress=progress,
-                    heartbeat=job.file("progress"),
-                    command=job.command,
-                    label=Label(job.name, job.tags),
-                )
-        except (RunKilled, KeyboardInterrupt) as killed:
-            told = killed if isinstance(killed, RunKilled) else RunKilled(signal.SIGINT)
-            return ended("KILLED", told, result=told.result, signal_number=told.signal_number)
-        except BusyError as busy:
-            if (number := asked.stopped_by()) is not None:
-                return ended("KILLED", RunKilled(number), signal_number=number)
-            if time.perf_counter() - began > BUSY_SECONDS:
-                return ended("FAILED", busy)
-            time.sleep(0.2)
-        except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
-            recorded = error.result if isinstance(error, RunFailed) else None
-            log = "" if recorded is None else last_lines(recorded.run_dir / LOG_FILE)
-            return ended("FAILED", error, result=recorded, crashed=is_crash(error), log=log)
-        else:
-            return ended("FINISHED", result=result)
+    try:
+        with leased(OmegaConf.create(job.config)) as cfg:
+            result = execute(
+                cfg,
+                progress=progress,
+                heartbeat=job.file("progress"),
+                command=job.command,
+                label=Label(job.name, job.tags),
+            )
+    except (RunKilled, KeyboardInterrupt) as killed:
+        told = killed if isinstance(killed, RunKilled) else RunKilled(signal.SIGINT)
+        return ended("KILLED", told, result=told.result, signal_number=told.signal_number)
+    except BusyError as busy:
+        if (number := asked.stopped_by()) is not None:
+            return ended("KILLED", RunKilled(number), signal_number=number)
+        return ended("BUSY", busy)
+    except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
+        recorded = error.result if isinstance(error, RunFailed) else None
+        log = "" if recorded is None else last_lines(recorded.run_dir / LOG_FILE)
+        return ended("FAILED", error, result=recorded, crashed=is_crash(error), log=log)
+    return ended("FINISHED", result=result)
 
 
 def reason_of(error: BaseException) -> str:

@@ -9,16 +9,23 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.errors import UserError
+from experiments.runs import attempts
 from experiments.runs.asked import Asked
+from experiments.runs.build import assemble
+from experiments.runs.execute import identity_of
+from experiments.runs.heartbeat import Beat
 from experiments.runs.label import Label
 from experiments.runs.result import RunResult
+from experiments.studies import execution as execution_room
 from experiments.studies.board import Board, Lines
 from experiments.studies.budget import Share
 from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions, execution_options
 from experiments.studies.factors import Cell
-from experiments.studies.job import Job, JobOutcome
+from experiments.studies.job import Job, JobOutcome, perform
 from experiments.studies.plan import PlannedArm, PlannedRun
+from experiments.tracking.locks import RunLock
+from tests.experiments.studies.toy_study import toy_jobs
 
 METRIC = "test/top1_error"
 
@@ -154,12 +161,27 @@ def test_a_crash_is_tried_again_at_once_and_only_so_often(tmp_path: Path) -> Non
     assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("a", 1), ("b", 1)]
     assert told[2] == "[3/4] a seed 1: its process was killed by SIGKILL; tried again"
 
-    for retries, attempts in ((0, 1), (1, 2), (3, 4)):
+    for retries, often in ((0, 1), (1, 2), (3, 4)):
         always = once(CRASH, "a", 1, attempts=99)
         execution = run(tmp_path, executor := Scripted(always), told, retries=retries)
-        assert executor.started.count(("a", 1)) == attempts
+        assert executor.started.count(("a", 1)) == often
         assert [one.status for one in execution.replicates] == ["FINISHED", "FINISHED", "FAILED", "FINISHED"]
         assert execution.replicates[2].reason == "its process was killed by SIGKILL"
+
+
+def test_a_process_that_dies_after_its_runs_result_has_finished_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(job: Job, attempt: int) -> JobOutcome:
+        Beat(str(tmp_path), 0.0).write(job.file("progress"))
+        return once(CRASH, "a", 0)(job, attempt)
+
+    finished = result(Job("a", 0, {}, (), ""))
+    monkeypatch.setattr(execution_room, "end_crashed", lambda *_: finished)
+    told: list[str] = []
+    execution = run(tmp_path, Scripted(end), told, planned=PLANNED[:1], retries=0)
+    assert [(one.status, one.result) for one in execution.replicates] == [("FINISHED", finished)]
+    assert told == ["[1/1] a seed 0: top-1 error 1.50 %, 0.0 s, run 1234"]
 
 
 def test_a_worker_that_somebody_else_stops_is_replaced(tmp_path: Path) -> None:
@@ -221,6 +243,74 @@ def test_a_process_that_dies_while_the_study_stops_counts_as_stopped(tmp_path: P
     execution = run(tmp_path, executor := Scripted(end), [])
     assert [one.status for one in execution.replicates] == ["KILLED", "NOT RUN", "NOT RUN", "NOT RUN"]
     assert execution.replicates[0].reason == "stopped by SIGTERM"
+
+
+def test_a_run_that_another_process_writes_is_looked_at_again_while_the_others_go_on(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    lock = RunLock(run_dir)
+    told: list[str] = []
+
+    def end(job: Job, attempt: int) -> JobOutcome:
+        if (job.arm, job.seed) == ("a", 0) and attempt == 1:
+            Beat(str(run_dir), 0.0).write(job.file("progress"))
+            return JobOutcome("BUSY", reason="another process is writing this run")
+        return JobOutcome("FINISHED", result(job))
+
+    def say(text: str) -> None:
+        told.append(text)
+        if text.startswith("waiting"):
+            lock.release()
+
+    jobs = jobs_of(PLANNED, tmp_path / "jobs")
+    executor = Scripted(end)
+    # Looking again is no retry: none is allowed.
+    options = ExecutionOptions(retries=0)
+    execution = execute_all(jobs, options, Lines(say, METRIC, len(jobs)), make=lambda *_: executor)
+    assert [one.status for one in execution.replicates] == ["FINISHED"] * 4
+    assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 0)]
+    assert told[0] == "[1/4] a seed 0: another process runs it; looked at again when that one has ended"
+    assert told[4] == "waiting for another process, which executes a run of this study; Ctrl-C stops"
+    assert len(told) == 6
+
+
+def test_nobody_waits_for_another_process_after_a_stop(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    lock = RunLock(run_dir)
+
+    def end(job: Job, _: int) -> JobOutcome:
+        Beat(str(run_dir), 0.0).write(job.file("progress"))
+        return JobOutcome("BUSY", reason="another process is writing this run")
+
+    def say(text: str) -> None:
+        if text.startswith("waiting"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    jobs = jobs_of(PLANNED[:1], tmp_path / "jobs")
+    execution = execute_all(jobs, ExecutionOptions(), Lines(say, METRIC, len(jobs)), make=lambda *_: Scripted(end))
+    lock.release()
+    assert execution.stopped_by == signal.SIGINT
+    assert [(one.status, one.reason) for one in execution.replicates] == [
+        ("NOT RUN", "another process was executing it")
+    ]
+
+
+def test_a_run_found_locked_is_busy_at_once(tmp_path: Path) -> None:
+    (job,) = toy_jobs(tmp_path, 1, ("tracking=local",), {"narrow": ("model.network.widths=[4,4]",)})
+    run_dir = attempts.latest(tmp_path / "runs", identified(job))
+    run_dir.mkdir(parents=True)
+    lock = RunLock(run_dir)
+    outcome = perform(job)
+    lock.release()
+    assert outcome.status == "BUSY"
+    assert Beat.read(job.file("progress")) is not None
+
+
+def identified(job: Job) -> str:
+    """Return the name of the run's directory."""
+    assembly = assemble(OmegaConf.create(job.config))
+    return attempts.stem(assembly.cfg.choices, job.seed, identity_of(assembly).digest)
 
 
 def test_jobs_are_plain_and_labelled(tmp_path: Path) -> None:
