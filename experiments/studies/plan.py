@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
+from experiments.runs.record import plain
 from experiments.studies.budget import Allotted, Share, allot
 from experiments.studies.factors import Cell
 from experiments.studies.study import Study, override_key
@@ -53,6 +55,19 @@ class PlannedArm:
         for key in self.seed_keys:
             OmegaConf.update(cfg, key, seed)
         return cfg
+
+    def content(self, seed: int) -> dict[str, Any]:
+        """Return the same as plain data; what does not depend on the seed is one object for all seeds."""
+        if seed == self.cfg.seed or not self.seed_keys:
+            return plain(self.configuration(seed))
+        content = self._content
+        for key in self.seed_keys:
+            content = _with(content, key.split("."), seed)
+        return content
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return plain(self.cfg)
 
 
 @dataclass(frozen=True)
@@ -123,15 +138,36 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         _refuse_unsaid_rates({name: composed[name] for name in unsaid})
     shares = allot(study.budget, {name: Allotted(composed[name], chosen[name]) for name in chosen}, study.baseline)
     arms = []
+    find = _SeedKeys(study.seeds[1]) if len(study.seeds) > FEW_SEEDS else None
     for cell in study.cells:
         share = shares[cell.name]
         replaced = {override_key(override) for override in share.overrides}
         kept = (override for override in chosen[cell.name] if override_key(override) not in replaced)
         every = (*kept, *share.overrides)
         cfg = compose([*every, f"seed={first}"]) if share.overrides else composed[cell.name]
-        keys = () if len(study.seeds) <= FEW_SEEDS else _seed_keys(cfg, compose([*every, f"seed={study.seeds[1]}"]))
-        arms.append(PlannedArm(cell, every, share, cfg, keys))
+        arms.append(PlannedArm(cell, every, share, cfg, () if find is None else find(cfg, every)))
     return arms
+
+
+class _SeedKeys:
+    """Finds where configurations hold their seed, by composing them under another one.
+
+    Arms of the same options hold it in the same places, where no override speaks of it.
+    """
+
+    def __init__(self, other: int) -> None:
+        self._other = other
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, cfg: DictConfig, overrides: Sequence[str]) -> tuple[str, ...]:
+        of_its_own = any("seed" in override or "${" in override for override in overrides)
+        options = repr(OmegaConf.to_container(cfg.choices))
+        if not of_its_own and options in self._known:
+            return self._known[options]
+        keys = _seed_keys(cfg, compose([*overrides, f"seed={self._other}"]))
+        if not of_its_own:
+            self._known[options] = keys
+        return keys
 
 
 def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
@@ -142,6 +178,12 @@ def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
     keys = tuple(key for key in first if first[key] != second[key])
     fits = all((first[key], second[key]) == (one.seed, other.seed) for key in keys)
     return keys if fits else ()
+
+
+def _with(content: dict[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
+    """Return a copy with another value at `path`; what is beside it is shared."""
+    first, *rest = path
+    return {**content, first: _with(content[first], rest, value) if rest else value}
 
 
 def _leaves(node: Any, prefix: str = "") -> dict[str, object]:  # noqa: ANN401 - whatever a configuration holds
