@@ -2,9 +2,11 @@
 
 import contextlib
 import signal
+import threading
 import time
+import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +15,6 @@ from experiments.runs.asked import Asked, listening
 from experiments.runs.crash import end_crashed
 from experiments.runs.heartbeat import Beat
 from experiments.runs.label import Label
-from experiments.runs.record import plain
 from experiments.studies.board import Board, Event, EventKind
 from experiments.studies.comparison import Replicate
 from experiments.studies.execution_options import ExecutionOptions
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 # A stop is waited for: until it is asked for again, and then until it is enforced.
 STOP_SECONDS, ENFORCE_SECONDS = 120.0, 20.0
+ANSWER_SECONDS = 0.05
+STOPPING = "stopping: what runs is saved, so that the same command goes on from there; once more to end now"
+ENDING = "ending now: the same command goes on from the last checkpoints"
 
 
 class Executor(Protocol):
@@ -67,18 +71,19 @@ def jobs_of(
 ) -> list[Job]:
     """Return the jobs of planned runs, in their order; their files are kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = []
+    execution, jobs = uuid.uuid4().hex[:12], []
     for run in planned:
         own = Label() if label is None else label(run)
         jobs.append(
             Job(
                 arm=run.arm,
                 seed=run.seed,
-                config=plain(run.cfg),
+                config=run.planned.content(run.seed),
                 command=tuple(run.command),
                 folder=str(folder.absolute()),
                 name=own.name,
                 tags=dict(own.tags),
+                execution=execution,
             )
         )
     return jobs
@@ -109,7 +114,29 @@ def execute_all(
         executor = (make or _executor)(options, folder, asked, progress)
         stack.callback(executor.close)
         stack.enter_context(board)
+        stack.enter_context(_acknowledging(asked, board))
         return _Scheduler(jobs, options, board, executor, asked).run()
+
+
+@contextlib.contextmanager
+def _acknowledging(asked: Asked, board: Board) -> Iterator[None]:
+    """Answer each signal in the terminal while inside, whatever the main thread is at: a run may take its time."""
+    over = threading.Event()
+
+    def watch() -> None:
+        answered = 0
+        while not over.wait(ANSWER_SECONDS):
+            if asked.count > answered:
+                answered = asked.count
+                board.say(STOPPING if answered == 1 else ENDING)
+
+    thread = threading.Thread(target=watch, name="whydeep-answers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _executor(options: ExecutionOptions, folder: Path, asked: Asked, progress: bool) -> Executor:

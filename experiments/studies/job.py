@@ -28,6 +28,8 @@ class Job:
         folder: keeps the files of the study's jobs; every process that executes one must see it.
         name, tags: of the run in the tracking store.
         parent: the process that waits for it, as `pid@host`.
+        execution: which of the study's executions it belongs to. Jobs of an earlier one may still wait in a cluster's
+            queue: they have files of their own, and are stopped on their own.
     """
 
     arm: str
@@ -38,15 +40,17 @@ class Job:
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     parent: str = field(default_factory=lambda: f"{os.getpid()}@{socket.gethostname()}")
+    execution: str = ""
 
     def file(self, suffix: str) -> Path:
         """Return one of the job's files: `job` (this), `progress`, `outcome`, `log`."""
-        return Path(self.folder) / f"{self.arm}-seed{self.seed}.{suffix}"
+        own = f"-{self.execution}" if self.execution and suffix in ("job", "outcome") else ""
+        return Path(self.folder) / f"{self.arm}-seed{self.seed}{own}.{suffix}"
 
     @property
     def stop_file(self) -> Path:
-        """While it exists, jobs that are out of reach of a signal stop."""
-        return Path(self.folder) / "stop"
+        """While it exists, jobs of this execution that are out of reach of a signal stop."""
+        return Path(self.folder) / (f"stop-{self.execution}" if self.execution else "stop")
 
     def write(self) -> Path:
         """Write the job for another process; return the file."""

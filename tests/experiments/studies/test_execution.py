@@ -17,14 +17,16 @@ from experiments.runs.heartbeat import Beat
 from experiments.runs.label import Label
 from experiments.runs.result import RunResult
 from experiments.studies import execution as execution_room
+from experiments.studies import execution_options as execution_options_room
 from experiments.studies.board import Board, Lines
 from experiments.studies.budget import Share
-from experiments.studies.execution import Execution, execute_all, jobs_of
+from experiments.studies.execution import ENDING, STOPPING, Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions, execution_options
 from experiments.studies.factors import Cell
 from experiments.studies.job import Job, JobOutcome, perform
 from experiments.studies.plan import PlannedArm, PlannedRun
 from experiments.tracking.locks import RunLock
+from tests.experiments.recorded import until
 from tests.experiments.studies.toy_study import toy_jobs
 
 METRIC = "test/top1_error"
@@ -219,6 +221,22 @@ def test_a_signal_ends_the_study_and_the_rest_is_listed(tmp_path: Path, number: 
     assert signal.getsignal(number) is before
 
 
+def test_each_signal_is_answered_at_once_while_a_run_takes_its_time(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def end(_: Job, attempt: int) -> JobOutcome:
+        assert attempt == 1
+        # The main thread is in the run: nothing of the study's own goes on.
+        for answer in (STOPPING, ENDING):
+            os.kill(os.getpid(), signal.SIGINT)
+            until(lambda: told[-1:] == [answer], seconds=10)  # noqa: B023 - used in this turn
+        return JobOutcome("KILLED", reason="stopped by SIGINT", signal_number=signal.SIGINT)
+
+    execution = run(tmp_path, Scripted(end), told)
+    assert execution.stopped_by == signal.SIGINT
+    assert "once more to end now" in STOPPING
+
+
 def test_a_run_that_stops_this_very_process_ends_the_study(tmp_path: Path) -> None:
     def end(job: Job, attempt: int) -> JobOutcome:
         if (job.arm, job.seed) == ("b", 0):
@@ -331,6 +349,7 @@ def test_outcomes_come_back_whole(tmp_path: Path) -> None:
 
 def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHYDEEP_CORES", "3")
+    monkeypatch.setattr(execution_options_room, "_is_installed", lambda _: True)
     assert execution_options() == ExecutionOptions("here", 1, 1)
     assert execution_options(workers="1") == ExecutionOptions("here", 1, 1)
     assert execution_options(workers="4", retries="0") == ExecutionOptions("pool", 4, 0)
@@ -343,11 +362,42 @@ def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> 
         ({"launcher": "here"}, "launcher=here: no such launcher"),
         ({"workers": "0"}, "workers=0: must be a whole number from 1"),
         ({"workers": "two"}, "workers=two: must be a whole number from 1"),
+        ({"workers": "17"}, "workers=17: must be at most 16 on this machine, which has 3 cores"),
+        ({"workers": "17", "launcher": "submitit_local"}, "workers=17: must be at most 16 on this machine"),
+        ({"workers": "100000", "launcher": "ray"}, "workers=100000: must be at most 1000 at once in a queue"),
         ({"retries": "-1"}, "retries=-1: must be a whole number from 0"),
         ({"settings": ["hydra.launcher.x=1"]}, "hydra.launcher.x=1: goes with a launcher of Hydra's"),
     ):
         with pytest.raises(UserError, match=complaint.replace("?", r"\?")):
             execution_options(**given)
+
+
+def test_what_is_sensible_grows_with_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHYDEEP_CORES", "8")
+    assert execution_options(workers="32").workers == 32
+    with pytest.raises(UserError, match="workers=33: must be at most 32 on this machine, which has 8 cores"):
+        execution_options(workers="33")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "extra"), [("submitit_local", "slurm"), ("submitit_slurm", "slurm"), ("ray", "ray")]
+)
+def test_a_launcher_that_is_not_installed_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, launcher: str, extra: str
+) -> None:
+    # As on a machine that has the library, but not Hydra's plugin for it.
+    monkeypatch.setattr(execution_options_room, "_is_installed", lambda package: "." not in package)
+    complaint = rf"^launcher={launcher}: not installed; pip install 'whydeep\[{extra}\]' brings it$"
+    with pytest.raises(UserError, match=complaint):
+        execution_options(launcher=launcher)
+    assert execution_options(launcher="pool").launcher == "pool"
+
+
+def test_packages_are_looked_for_without_being_imported() -> None:
+    found = execution_options_room._is_installed
+    assert found("omegaconf")
+    assert not found("hydra_plugins_of_nobody.launcher")
+    assert not found("omegaconf.nothing_of_it")
 
 
 def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:
