@@ -1,8 +1,9 @@
-"""How long a report of ten thousand replicates takes: `python -m experiments.benchmarks.large_study`.
+"""How long plan and report of ten thousand replicates take: `python -m experiments.benchmarks.large_study`.
 
 The runs are not trained: rows as many and as long as real ones have are written straight into an SQLite store, with
 errors drawn from normal distributions. What is timed reads them as it reads any other. CPU seconds of this process,
-imports left out; the store is in `--folder`, made when it is not there.
+imports left out; the store is in `--folder`, made when it is not there. The folders that a plan looks at are made anew
+each time (see `large_plan`): they depend on the code.
 """
 
 import argparse
@@ -123,6 +124,13 @@ def main() -> int:
         (runs_dir / "done").touch()
     rows = time_report(runs_dir, runs_dir / "report")
     for name, cpu, wall in [*rows, ("report", sum(row[1] for row in rows), sum(row[2] for row in rows))]:
+        print(f"{name:<20} {cpu:6.2f} s CPU {wall:6.2f} s wall")
+    from experiments.benchmarks.large_plan import time_plan  # noqa: PLC0415 - imports are not what is timed
+
+    def run_id(arm: str, seed: int) -> str:
+        return _digits("run", arm, seed, 32)
+
+    for name, cpu, wall in time_plan(runs_dir, NAME, given.arms, given.seeds, timed=timed, run_id=run_id):
         print(f"{name:<20} {cpu:6.2f} s CPU {wall:6.2f} s wall")
     for file in sorted((runs_dir / "report").iterdir()):
         print(f"{file.name:<20} {file.stat().st_size / 1e6:6.2f} MB")

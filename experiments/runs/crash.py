@@ -11,6 +11,7 @@ from experiments.runs.configuration import load
 from experiments.runs.place import tracking_options
 from experiments.runs.record import CONFIG_FILE
 from experiments.runs.result import RunResult, Status
+from experiments.runs.settle import settle
 from experiments.tracking.leftovers import end_left_run
 from experiments.tracking.locks import is_locked
 
@@ -31,9 +32,9 @@ def end_crashed(run_dir: Path, status: Status, reason: str) -> RunResult | None:
             return None
         time.sleep(0.1)
     try:
-        if (before := RunResult.read(run_dir)) is not None and before.status == "FINISHED":
-            return before
         cfg = load(run_dir / CONFIG_FILE)
+        if (before := RunResult.read(run_dir)) is not None and before.status == "FINISHED":
+            return settle(before, tracking_options(cfg))
         identity = json.loads((run_dir / "identity.json").read_text(encoding="utf-8"))["identity"]
         spec = json.loads((run_dir / "data.json").read_text(encoding="utf-8"))["spec"]
     except (UserError, OSError, ValueError, KeyError):

@@ -1,5 +1,6 @@
 """Executing a run from its configuration: identity, directory, record, training, truthful end."""
 
+import contextlib
 import math
 import os
 import sys
@@ -26,7 +27,7 @@ from experiments.runs.provenance import collect
 from experiments.runs.rank import Order
 from experiments.runs.result import FILE as RESULT_FILE
 from experiments.runs.result import RunResult, Status
-from experiments.runs.settle import settle
+from experiments.runs.settle import finished_by, settle
 from experiments.runs.training import train
 from experiments.tracking.credentials import masked
 from experiments.tracking.leftovers import end_left_run, reconcile
@@ -102,7 +103,7 @@ def _left(runs_dir: Path) -> list[Path]:
     now = time.monotonic()
     if now - _looked_through.get(runs_dir, -math.inf) < LOOK_SECONDS:
         return []
-    found = reconcile(runs_dir)
+    found = reconcile(runs_dir, finished_by)
     _looked_through[runs_dir] = now
     return found
 
@@ -242,11 +243,15 @@ def _agree(assembly: Assembly, identity: Identity) -> tuple[Path, str]:
 
 def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> RunResult:
     """Write the result, end the record, and say what the store has not got yet."""
-    result.write()
     run_dir = result.run_dir
     tracker.description(record.description(tracker.name, result))
     record.gradient_flow(tracker, run_dir)
     tracker.artifact(run_dir / LOG_FILE)
+    # Who finds a result finds the whole record beside it, whatever becomes of this process; of a full disk
+    # `finish` tells.
+    with contextlib.suppress(OSError):
+        tracker.flush()
+    result.write()
     # Whoever fetches the run from the store has the last values with all their digits.
     tracker.artifact(run_dir / RESULT_FILE)
     delivery = tracker.finish(result.status, result.reason)

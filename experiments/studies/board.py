@@ -17,7 +17,7 @@ from experiments.runs.heartbeat import Beat
 from experiments.studies import wording
 from experiments.studies.job import Job, JobOutcome
 
-EventKind = Literal["started", "finished", "failed", "retried", "killed"]
+EventKind = Literal["started", "finished", "failed", "retried", "killed", "busy"]
 # Running jobs that an arm's row names; the others are counted.
 SHOWN = 2
 MINUTE = 60.0
@@ -45,6 +45,9 @@ class Board(Protocol):
     def event(self, event: Event) -> None:
         """Show what has happened."""
 
+    def say(self, text: str) -> None:
+        """Show a line that is about no job; any thread may."""
+
 
 class Lines:
     """One line for each event that matters when it is read later.
@@ -70,6 +73,10 @@ class Lines:
         """Say what has happened; that a run has started is not worth a line."""
         if event.kind != "started":
             self._say(line(event, self._metric, self._total))
+
+    def say(self, text: str) -> None:
+        """Say a line."""
+        self._say(text)
 
 
 def board_of(jobs: Sequence[Job], metric: str, workers: int) -> Board:
@@ -137,6 +144,10 @@ class LiveTable:
         else:
             arm.queued += 1
         self._console.print(Text(line(event, self._metric, self._total)))
+
+    def say(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(Text(text))
 
     def render(self) -> Group:
         """Return the table as it is now."""
@@ -209,6 +220,8 @@ def line(event: Event, metric: str, total: int) -> str:
         return f"{head}: {_told(outcome, metric)}"
     if event.kind == "killed":
         return f"{head}: {outcome.reason}; the same command continues it"
+    if event.kind == "busy":
+        return f"{head}: another process runs it; looked at again when that one has ended"
     if event.kind == "retried":
         return f"{head}: {outcome.reason}; tried again"
     which = "" if outcome.result is None else f", run {_label(outcome)}"

@@ -2,9 +2,11 @@
 
 import contextlib
 import signal
+import threading
 import time
+import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +23,7 @@ from experiments.studies.job import Job, JobOutcome
 from experiments.studies.launched import Launched
 from experiments.studies.plan import PlannedRun
 from experiments.studies.pool import Pool
+from experiments.tracking.locks import is_locked
 
 if TYPE_CHECKING:
     from experiments.runs.result import Status
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 # A stop is waited for: until it is asked for again, and then until it is enforced.
 STOP_SECONDS, ENFORCE_SECONDS = 120.0, 20.0
+ANSWER_SECONDS = 0.05
+STOPPING = "stopping: what runs is saved, so that the same command goes on from there; once more to end now"
+ENDING = "ending now: the same command goes on from the last checkpoints"
 
 
 class Executor(Protocol):
@@ -65,7 +71,7 @@ def jobs_of(
 ) -> list[Job]:
     """Return the jobs of planned runs, in their order; their files are kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = []
+    execution, jobs = uuid.uuid4().hex[:12], []
     for run in planned:
         own = Label() if label is None else label(run)
         jobs.append(
@@ -77,6 +83,7 @@ def jobs_of(
                 folder=str(folder.absolute()),
                 name=own.name,
                 tags=dict(own.tags),
+                execution=execution,
             )
         )
     return jobs
@@ -107,7 +114,29 @@ def execute_all(
         executor = (make or _executor)(options, folder, asked, progress)
         stack.callback(executor.close)
         stack.enter_context(board)
+        stack.enter_context(_acknowledging(asked, board))
         return _Scheduler(jobs, options, board, executor, asked).run()
+
+
+@contextlib.contextmanager
+def _acknowledging(asked: Asked, board: Board) -> Iterator[None]:
+    """Answer each signal in the terminal while inside, whatever the main thread is at: a run may take its time."""
+    over = threading.Event()
+
+    def watch() -> None:
+        answered = 0
+        while not over.wait(ANSWER_SECONDS):
+            if asked.count > answered:
+                answered = asked.count
+                board.say(STOPPING if answered == 1 else ENDING)
+
+    thread = threading.Thread(target=watch, name="whydeep-answers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _executor(options: ExecutionOptions, folder: Path, asked: Asked, progress: bool) -> Executor:
@@ -127,6 +156,9 @@ class _Scheduler:
         self._jobs = list(jobs)
         self._numbers = {(job.arm, job.seed): number for number, job in enumerate(jobs, start=1)}
         self._queue = deque(jobs)
+        # Runs that another process writes, and where they lie.
+        self._held: list[tuple[Job, Path | None]] = []
+        self._waits = False
         self._running: list[Job] = []
         self._outcomes: dict[tuple[str, int], JobOutcome] = {}
         self._tried: Counter[tuple[str, int]] = Counter()
@@ -142,14 +174,28 @@ class _Scheduler:
         return self._asked.number or self._executor.stopped_by
 
     def run(self) -> Execution:
-        while self._running or (self._queue and self._stopped_by is None):
+        while self._running or ((self._queue or self._held) and self._stopped_by is None):
             while self._queue and self._stopped_by is None and len(self._running) < self._executor.capacity:
                 self._start(self._queue.popleft())
             self._pass_on()
+            self._look_at_held()
+            if not self._running:
+                continue
             for job, outcome in self._executor.ended(POLL_SECONDS):
                 self._running.remove(job)
                 self._end(job, outcome)
         return Execution([self._replicate(job) for job in self._jobs], self._stopped_by)
+
+    def _look_at_held(self) -> None:
+        """Put runs back into the queue that no other process writes any more; wait where nothing else is to do."""
+        self._queue.extend(job for job, run_dir in self._held if run_dir is None or not is_locked(run_dir))
+        self._held = [(job, run_dir) for job, run_dir in self._held if job not in self._queue]
+        if self._held and not self._running and not self._queue and self._stopped_by is None:
+            if not self._waits:
+                self._waits = True
+                runs = "a run" if len(self._held) == 1 else f"{len(self._held)} runs"
+                self._board.say(f"waiting for another process, which executes {runs} of this study; Ctrl-C stops")
+            time.sleep(POLL_SECONDS)
 
     def _start(self, job: Job) -> None:
         self._tried[job.arm, job.seed] += 1
@@ -161,6 +207,12 @@ class _Scheduler:
 
     def _end(self, job: Job, outcome: JobOutcome) -> None:
         key = (job.arm, job.seed)
+        if outcome.status == "BUSY":
+            beat = Beat.read(job.file("progress"))
+            self._tried[key] -= 1
+            self._held.append((job, None if beat is None else Path(beat.run_dir)))
+            self._tell("busy", job, outcome)
+            return
         # Without anybody having told the study to stop, a job that was told to has lost its process as in a crash.
         lost = outcome.crashed or outcome.status == "KILLED"
         if lost and self._stopped_by is None and self._tried[key] <= self._options.retries:
@@ -174,7 +226,11 @@ class _Scheduler:
             beat = Beat.read(job.file("progress"))
             if beat is not None:
                 status: Status = "KILLED" if outcome.status == "KILLED" else "FAILED"
-                outcome = replace(outcome, result=end_crashed(Path(beat.run_dir), status, str(outcome.reason)))
+                left = end_crashed(Path(beat.run_dir), status, str(outcome.reason))
+                outcome = replace(outcome, result=left)
+                if left is not None and left.status == "FINISHED":
+                    # Its process died when there was nothing left to compute.
+                    outcome = JobOutcome("FINISHED", left, seconds=outcome.seconds)
         self._outcomes[key] = outcome
         ended: dict[str, EventKind] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
         self._tell(ended[outcome.status], job, outcome)
@@ -194,5 +250,8 @@ class _Scheduler:
     def _replicate(self, job: Job) -> Replicate:
         outcome = self._outcomes.get((job.arm, job.seed))
         if outcome is None:
-            return Replicate(job.arm, job.seed, "NOT RUN", None, "stopped before its turn", job.command)
+            held = any(job is one for one, _ in self._held)
+            reason = "another process was executing it" if held else "stopped before its turn"
+            return Replicate(job.arm, job.seed, "NOT RUN", None, reason, job.command)
+        assert outcome.status != "BUSY"  # noqa: S101 - such a one is tried again
         return Replicate(job.arm, job.seed, outcome.status, outcome.result, outcome.reason, job.command)

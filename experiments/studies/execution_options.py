@@ -1,5 +1,6 @@
 """How the runs of a study are executed: where, how many at once, and how often one is tried again."""
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,6 +12,14 @@ from experiments.runs.cores import cores
 Launcher = Literal["here", "pool", "submitit_local", "submitit_slurm", "ray"]
 # How many jobs a cluster's queue holds of one study at once, where nobody says.
 CLUSTER_JOBS = 64
+# A queue of more jobs than that is no study any more; of this machine, so many processes for each core, at least MOST.
+MOST_JOBS, PER_CORE, MOST = 1000, 4, 16
+# What a launcher needs beside whydeep: the packages, and the extra that brings them.
+EXTRAS = {
+    "submitit_local": (("submitit", "hydra_plugins.hydra_submitit_launcher"), "slurm"),
+    "submitit_slurm": (("submitit", "hydra_plugins.hydra_submitit_launcher"), "slurm"),
+    "ray": (("ray", "hydra_plugins.hydra_ray_launcher"), "ray"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,38 @@ def execution_options(
     chosen: Launcher = next(
         (name for name in get_args(Launcher) if name == launcher), "pool" if (number or 1) > 1 else "here"
     )
+    check_installed(chosen)
+    _check_workers(number or 1, chosen)
     usual = {"here": 1, "pool": cores(), "submitit_local": cores()}.get(chosen, CLUSTER_JOBS)
     tries = _number("retries", retries, 0)
     return ExecutionOptions(chosen, number or usual, 1 if tries is None else tries, tuple(settings))
+
+
+def check_installed(launcher: str) -> None:
+    """Refuse a launcher that is not there.
+
+    Raises:
+        UserError: one line that says how it is had.
+    """
+    packages, extra = EXTRAS.get(launcher, ((), ""))
+    if not all(map(_is_installed, packages)):
+        raise UserError(f"launcher={launcher}: not installed; pip install 'whydeep[{extra}]' brings it")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _check_workers(number: int, launcher: Launcher) -> None:
+    if launcher in ("submitit_slurm", "ray"):
+        most, why = MOST_JOBS, "at once in a queue"
+    else:
+        most, why = max(MOST, PER_CORE * cores()), f"on this machine, which has {cores()} cores"
+    if number > most:
+        raise UserError(f"workers={number}: must be at most {most} {why}")
 
 
 def _number(key: str, text: str | None, least: int) -> int | None:

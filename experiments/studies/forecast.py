@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.runs.probe import forecast_seconds, time_steps
-from experiments.runs.record import CONFIG_FILE
-from experiments.runs.result import FILE as RESULT_FILE
+from experiments.runs.result import RunResult
 from experiments.studies.state import ArmState
 
 # Beside its training a run draws pictures, measures its network twice and writes checkpoints: pictures take this much.
@@ -36,11 +35,14 @@ class Forecast:
 
 def forecast(state: ArmState) -> Forecast:
     """Forecast a run of an arm from runs of it that are done (or were, before they became stale), else from a probe."""
-    finished = [one.result.run_dir for one in state.replicates if one.result and one.kind in ("done", "stale")]
-    finished = finished[:ENOUGH_PAST_RUNS]
-    seconds = [taken for run_dir in finished if (taken := _seconds(run_dir)) is not None]
-    if seconds:
-        return Forecast(statistics.median(seconds), statistics.median(map(_bytes, finished)), "past runs")
+    finished = [one.result for one in state.replicates if one.result and one.kind in ("done", "stale")]
+    timed = [(taken, run.run_dir) for run in finished if (taken := _seconds(run)) is not None][:ENOUGH_PAST_RUNS]
+    if timed:
+        seconds, needed = (
+            statistics.median(taken for taken, _ in timed),
+            statistics.median(_bytes(of) for _, of in timed),
+        )
+        return Forecast(seconds + RECORD_SECONDS, needed, "past runs")
     assembly = state.assembly
     taken = forecast_seconds(assembly, time_steps(assembly)) + RECORD_SECONDS
     return Forecast(taken, PICTURE_BYTES + CHECKPOINT_COPIES * assembly.measures.weight_bytes, "probe")
@@ -51,13 +53,13 @@ def remaining(state: ArmState) -> int:
     return len(state.replicates) - state.count("done")
 
 
-def _seconds(run_dir: Path) -> float | None:
-    """Return how long a run took: from its configuration, its first file, to its result."""
-    try:
-        taken = (run_dir / RESULT_FILE).stat().st_mtime - (run_dir / CONFIG_FILE).stat().st_mtime
-    except OSError:
-        return None
-    return taken if taken > 0 else None
+def _seconds(result: RunResult) -> float | None:
+    """Return how long a run trained and tested, as it is recorded: over all its sessions, and none of what lay between.
+
+    The times of its files say neither: copying a folder changes them, and continuing a run adds the pause.
+    """
+    train = result.metrics.get("time/train_seconds")
+    return None if train is None else train + result.metrics.get("time/test_seconds", 0.0)
 
 
 def _bytes(run_dir: Path) -> int:

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from experiments.runs.result import RunResult
 
-# A run is held for a moment longer than its process lives, where that one was killed: by its own processes, which
-# notice a little later.
-BUSY_SECONDS = 20.0
-
-JobStatus = Literal["FINISHED", "FAILED", "KILLED"]
+# BUSY: another process writes the run, and nothing was done.
+JobStatus = Literal["FINISHED", "FAILED", "KILLED", "BUSY"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class Job:
         folder: keeps the files of the study's jobs; every process that executes one must see it.
         name, tags: of the run in the tracking store.
         parent: the process that waits for it, as `pid@host`.
+        execution: which of the study's executions it belongs to. Jobs of an earlier one may still wait in a cluster's
+            queue: they have files of their own, and are stopped on their own.
     """
 
     arm: str
@@ -41,15 +40,17 @@ class Job:
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     parent: str = field(default_factory=lambda: f"{os.getpid()}@{socket.gethostname()}")
+    execution: str = ""
 
     def file(self, suffix: str) -> Path:
         """Return one of the job's files: `job` (this), `progress`, `outcome`, `log`."""
-        return Path(self.folder) / f"{self.arm}-seed{self.seed}.{suffix}"
+        own = f"-{self.execution}" if self.execution and suffix in ("job", "outcome") else ""
+        return Path(self.folder) / f"{self.arm}-seed{self.seed}{own}.{suffix}"
 
     @property
     def stop_file(self) -> Path:
-        """While it exists, jobs that are out of reach of a signal stop."""
-        return Path(self.folder) / "stop"
+        """While it exists, jobs of this execution that are out of reach of a signal stop."""
+        return Path(self.folder) / (f"stop-{self.execution}" if self.execution else "stop")
 
     def write(self) -> Path:
         """Write the job for another process; return the file."""
@@ -133,31 +134,27 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
         reason = None if error is None else reason_of(error)
         return JobOutcome(status, reason=reason, seconds=time.perf_counter() - began, **more)
 
-    while True:
-        try:
-            with leased(OmegaConf.create(job.config)) as cfg:
-                result = execute(
-                    cfg,
-                    progress=progress,
-                    heartbeat=job.file("progress"),
-                    command=job.command,
-                    label=Label(job.name, job.tags),
-                )
-        except (RunKilled, KeyboardInterrupt) as killed:
-            told = killed if isinstance(killed, RunKilled) else RunKilled(signal.SIGINT)
-            return ended("KILLED", told, result=told.result, signal_number=told.signal_number)
-        except BusyError as busy:
-            if (number := asked.stopped_by()) is not None:
-                return ended("KILLED", RunKilled(number), signal_number=number)
-            if time.perf_counter() - began > BUSY_SECONDS:
-                return ended("FAILED", busy)
-            time.sleep(0.2)
-        except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
-            recorded = error.result if isinstance(error, RunFailed) else None
-            log = "" if recorded is None else last_lines(recorded.run_dir / LOG_FILE)
-            return ended("FAILED", error, result=recorded, crashed=is_crash(error), log=log)
-        else:
-            return ended("FINISHED", result=result)
+    try:
+        with leased(OmegaConf.create(job.config)) as cfg:
+            result = execute(
+                cfg,
+                progress=progress,
+                heartbeat=job.file("progress"),
+                command=job.command,
+                label=Label(job.name, job.tags),
+            )
+    except (RunKilled, KeyboardInterrupt) as killed:
+        told = killed if isinstance(killed, RunKilled) else RunKilled(signal.SIGINT)
+        return ended("KILLED", told, result=told.result, signal_number=told.signal_number)
+    except BusyError as busy:
+        if (number := asked.stopped_by()) is not None:
+            return ended("KILLED", RunKilled(number), signal_number=number)
+        return ended("BUSY", busy)
+    except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
+        recorded = error.result if isinstance(error, RunFailed) else None
+        log = "" if recorded is None else last_lines(recorded.run_dir / LOG_FILE)
+        return ended("FAILED", error, result=recorded, crashed=is_crash(error), log=log)
+    return ended("FINISHED", result=result)
 
 
 def reason_of(error: BaseException) -> str:

@@ -20,12 +20,11 @@ from experiments.runs.asked import SIGNALS
 from experiments.runs.cores import SHARE, cores
 from experiments.runs.log import last_lines
 from experiments.runs.record import plain
+from experiments.studies.execution_options import EXTRAS
 from experiments.studies.job import Job, JobOutcome
 from experiments.studies.launched_job import CONFIG_NAME, NODE, run_file
 
 LOCAL, RAY = "submitit_local", "ray"
-# What a launcher's name needs beside whydeep, and how it is had.
-EXTRAS = {LOCAL: "slurm", "submitit_slurm": "slurm", RAY: "ray"}
 A_YEAR = 365 * 24 * 60
 
 
@@ -46,7 +45,6 @@ class Launched:
 
     def __init__(self, launcher: str, workers: int, folder: Path, settings: Sequence[str] = ()) -> None:
         self.capacity = workers
-        self._folder = folder
         self._number = 0
         self._ended: queue.Queue[tuple[Job, JobOutcome]] = queue.Queue()
         self._threads: list[threading.Thread] = []
@@ -57,7 +55,7 @@ class Launched:
             # An hour by default, after which it would end a run; this machine has no queue to be fair to.
             settings = [*settings, f"hydra.launcher.timeout_min={A_YEAR}"]
         folder.mkdir(parents=True, exist_ok=True)
-        _stop_file(folder).unlink(missing_ok=True)
+        self._stop_files: set[Path] = set()
         self._launcher, cfg = _launcher(launcher, folder, settings)
         if launcher == RAY:
             _start_ray(cfg.hydra.launcher.ray.init)
@@ -68,6 +66,7 @@ class Launched:
     def start(self, job: Job) -> None:
         """Give a job to the launcher."""
         job.file("outcome").unlink(missing_ok=True)
+        self._stop_files.add(job.stop_file)
         number, self._number = self._number, self._number + 1
         thread = threading.Thread(target=self._launch, args=(job, job.write(), number), daemon=True)
         self._threads.append(thread)
@@ -89,7 +88,8 @@ class Launched:
 
     def stop(self, number: int) -> None:  # noqa: ARG002 - a file says no more
         """Let all jobs stop, wherever they run; those that wait in a queue stop when their turn comes."""
-        _stop_file(self._folder).touch()
+        for file in self._stop_files:
+            file.touch()
 
     def kill(self) -> None:
         """Wait for nothing any more: what waits in a queue finds the stop file when its turn comes."""
@@ -108,7 +108,8 @@ class Launched:
             if self._share_before is not None:
                 os.environ[SHARE] = self._share_before
         if not any(thread.is_alive() for thread in self._threads):
-            _stop_file(self._folder).unlink(missing_ok=True)
+            for file in self._stop_files:
+                file.unlink(missing_ok=True)
 
     def _launch(self, job: Job, file: Path, number: int) -> None:
         began, error = time.perf_counter(), ""
@@ -121,6 +122,7 @@ class Launched:
             error = f"{type(raised).__name__}: {' '.join(lines)[:300]}"
         file.unlink(missing_ok=True)
         outcome = JobOutcome.read(job.file("outcome"))
+        job.file("outcome").unlink(missing_ok=True)
         if outcome is None:
             seconds = time.perf_counter() - began
             reason = f"its process ended without an outcome ({error or 'no reason given'})"
@@ -139,10 +141,6 @@ def _start_ray(init: DictConfig) -> None:
     ray.init(**options)
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-def _stop_file(folder: Path) -> Path:
-    return folder / "stop"
 
 
 def _launcher(name: str, folder: Path, settings: Sequence[str]) -> tuple[HydraLauncher, DictConfig]:
@@ -177,7 +175,7 @@ def _launcher(name: str, folder: Path, settings: Sequence[str]) -> tuple[HydraLa
     except (HydraException, OmegaConfBaseException, ImportError) as error:
         if "Could not find 'hydra/launcher/" in str(error) or isinstance(error, ImportError):
             raise UserError(
-                f"launcher={name}: not installed; pip install 'whydeep[{EXTRAS[name]}]' brings it"
+                f"launcher={name}: not installed; pip install 'whydeep[{EXTRAS[name][1]}]' brings it"
             ) from error
         wrong = next((item for item in settings if item.lstrip("+").partition("=")[0] in str(error)), None)
         said = str(error).splitlines()[0]

@@ -1,7 +1,6 @@
 """From a study to its runs: one configuration for each arm and seed, all checked before the first one starts."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,16 +60,12 @@ class PlannedArm:
         return cfg
 
     def content(self, seed: int) -> dict[str, Any]:
-        """Return `configuration(seed)` as plain data; of thousands of seeds in a tenth of the time."""
-        if not self.seed_keys:
+        """Return `configuration(seed)` as plain data; what does not depend on the seed is one object for all seeds."""
+        if seed == self.cfg.seed or not self.seed_keys:
             return _plain(self.configuration(seed))
-        content = deepcopy(self._content)
+        content = self._content
         for key in self.seed_keys:
-            *parents, last = key.split(".")
-            node = content
-            for parent in parents:
-                node = node[parent]
-            node[last] = seed
+            content = _with(content, key.split("."), seed)
         return content
 
     @cached_property
@@ -152,13 +147,14 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         _refuse_unsaid_rates({name: composed[name] for name in unsaid})
     shares = allot(study.budget, {name: Allotted(composed[name], chosen[name]) for name in chosen}, study.baseline)
     arms = []
+    find = _SeedKeys(study.seeds[1]) if len(study.seeds) > FEW_SEEDS else None
     for cell in study.cells:
         share = shares[cell.name]
         replaced = {override_key(override) for override in share.overrides}
         kept = (override for override in chosen[cell.name] if override_key(override) not in replaced)
         every = (*kept, *share.overrides)
         cfg = compose([*every, f"seed={first}"]) if share.overrides else composed[cell.name]
-        keys = () if len(study.seeds) <= FEW_SEEDS else _seed_keys(cfg, compose([*every, f"seed={study.seeds[1]}"]))
+        keys = () if find is None else find(cfg, every)
         arms.append(PlannedArm(cell, sources[cell.name], every, share, cfg, keys))
     return arms
 
@@ -175,6 +171,27 @@ def _listed(override: str) -> str:
     return f" or seeds=[{given.value}]" if given and given.value else ""
 
 
+class _SeedKeys:
+    """Finds where configurations hold their seed, by composing them under another one.
+
+    Arms of the same options hold it in the same places, where no override speaks of it.
+    """
+
+    def __init__(self, other: int) -> None:
+        self._other = other
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, cfg: DictConfig, overrides: Sequence[str]) -> tuple[str, ...]:
+        of_its_own = any("seed" in override or "${" in override for override in overrides)
+        options = repr(OmegaConf.to_container(cfg.choices))
+        if not of_its_own and options in self._known:
+            return self._known[options]
+        keys = _seed_keys(cfg, compose([*overrides, f"seed={self._other}"]))
+        if not of_its_own:
+            self._known[options] = keys
+        return keys
+
+
 def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
     """Return where two configurations differ, if it is in their seeds alone; else nothing."""
     first, second = _leaves(OmegaConf.to_container(one)), _leaves(OmegaConf.to_container(other))
@@ -183,6 +200,12 @@ def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
     keys = tuple(key for key in first if first[key] != second[key])
     fits = all((first[key], second[key]) == (one.seed, other.seed) for key in keys)
     return keys if fits else ()
+
+
+def _with(content: dict[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
+    """Return a copy with another value at `path`; what is beside it is shared."""
+    first, *rest = path
+    return {**content, first: _with(content[first], rest, value) if rest else value}
 
 
 def _leaves(node: Any, prefix: str = "") -> dict[str, object]:  # noqa: ANN401 - whatever a configuration holds

@@ -1,6 +1,7 @@
 """What has become of planned runs so far: done, interrupted, failed, stale and why, or still to be run."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +79,13 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
         except UserError as error:
             raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
         found = _identities(arm, assembly, seeds)
-        name = arm.name
+        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), _Changes()
         states.append(
             ArmState(
                 arm,
                 assembly,
                 tuple(
-                    _state(PlannedRun(arm, seed), found[seed], Path(arm.cfg.runs_dir), before.get(f"{name} {seed}", []))
+                    _state(PlannedRun(arm, seed), found[seed], runs_dir, before.get(f"{name} {seed}", []), told)
                     for seed in seeds
                 ),
             )
@@ -134,28 +135,50 @@ def _identities(arm: PlannedArm, assembly: Assembly, seeds: Sequence[int]) -> Ma
     return {seed: identity.digest for seed, identity in every.items()}
 
 
-def _state(run: PlannedRun, identity: str, runs_dir: Path, before: Sequence[str]) -> RunState:
+def _state(run: PlannedRun, identity: str, runs_dir: Path, before: Sequence[str], told: "_Changes") -> RunState:
     name = attempts.stem(run.planned.cfg.choices, run.seed, identity)
     run_dir = attempts.latest(runs_dir, name)
     result = RunResult.read(run_dir)
     if result is None or result.identity != identity:
         if run_dir.exists():
             return RunState(run, identity, run_dir, "interrupted")
-        return _stale(run, identity, run_dir, before) or RunState(run, identity, run_dir, "to do")
+        return _stale(run, identity, run_dir, before, told) or RunState(run, identity, run_dir, "to do")
     if result.status == "FINISHED":
         return RunState(run, identity, run_dir, "done", result.again())
     kind: Kind = "failed" if result.status == "FAILED" else "interrupted"
     return RunState(run, identity, run_dir, kind, result, result.reason or "")
 
 
-def _stale(run: PlannedRun, identity: str, run_dir: Path, before: Sequence[str]) -> RunState | None:
+def _stale(run: PlannedRun, identity: str, run_dir: Path, before: Sequence[str], told: "_Changes") -> RunState | None:
     """Return the state of a run that was finished under another identity, the latest such one."""
     for name in reversed(before):
         former = run_dir.parent / name
         result = RunResult.read(former)
         if result is not None and result.status == "FINISHED" and result.identity != identity:
-            return RunState(run, identity, run_dir, "stale", result, changes(former, run.cfg))
+            return RunState(run, identity, run_dir, "stale", result, told.of(former, run))
     return None
+
+
+class _Changes:
+    """What made the runs of one arm stale, found out once for all that were recorded alike but for their seeds."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], str] = {}
+
+    def of(self, former: Path, run: PlannedRun) -> str:
+        """Say what differs between a recorded run and `run` as it would be run now."""
+        if not run.planned.seed_keys:
+            return changes(former, run.cfg)
+        try:
+            code = json.dumps(json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))["code_files"])
+            configuration = (former / CONFIG_FILE).read_text(encoding="utf-8")
+        except (OSError, ValueError, KeyError):
+            return changes(former, run.cfg)
+        names = "|".join({re.escape(key.rpartition(".")[2]) for key in run.planned.seed_keys})
+        alike = code, re.sub(rf"(?m)^( *(?:{names})): {run.seed}$", r"\1", configuration)
+        if alike not in self._said:
+            self._said[alike] = changes(former, run.cfg)
+        return self._said[alike]
 
 
 def changes(former: Path, cfg: DictConfig) -> str:

@@ -1,5 +1,6 @@
 """Runs whose process is gone: telling them from living ones, and sending what they left behind."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,23 @@ from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
 from experiments.tracking.journal import Journal, read_records, whole_size
 from experiments.tracking.locks import AlreadyLockedError, RunLock
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.records import Ended, FinalStatus, Tags, encode
+from experiments.tracking.records import Artifact, Ended, FinalStatus, Record, Tags, encode
 from experiments.tracking.store import Store, StoreAwayError
 
+Proof = Callable[[Path], Path | None]
 
-def reconcile(runs_dir: Path) -> list[Path]:
+
+def _none(_: Path) -> Path | None:
+    return None
+
+
+def reconcile(runs_dir: Path, proof: Proof = _none) -> list[Path]:
     """Mark runs that say RUNNING but whose process is dead as KILLED, in their journals; living runs are not touched.
+
+    Args:
+        runs_dir: the folder of all runs.
+        proof: the file by which a run shows that it had finished before its process died, its last artifact; such a
+            run is marked FINISHED.
 
     Returns:
         The directories of the runs that were marked, for ``open_run(leftovers=...)`` or ``whydeep sync`` to send.
@@ -28,7 +40,7 @@ def reconcile(runs_dir: Path) -> list[Path]:
         if (card := read_card(run_dir)) is not None
         and card.status == "RUNNING"
         and (run_dir / JOURNAL_NAME).exists()
-        and _bury(run_dir, card)
+        and _bury(run_dir, card, proof)
     ]
 
 
@@ -76,8 +88,17 @@ def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
         lock.release()
 
 
-def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, reason: str | None) -> RunCard | None:
+def end_left_run(
+    run_dir: Path, options: TrackingOptions, status: FinalStatus, reason: str | None, *, proof: Path | None = None
+) -> RunCard | None:
     """Say how a run ended whose process could not say so, or did not know; and send it.
+
+    Args:
+        run_dir: of the run.
+        options: where it is sent.
+        status: how it ended.
+        reason: why, where it did not finish.
+        proof: its last artifact, where it has one.
 
     Returns:
         The run's card; None when nothing was ever recorded, or a living process has the run.
@@ -93,13 +114,11 @@ def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, r
         if card is None or history.opened is None:
             return None
         if (history.status, history.reason) != (status, reason):
-            journal = Journal(path)
-            if reason is None:
-                # Somebody may have given one since, who took it for dead.
-                journal.append(encode(Tags(time(), {REASON_TAG: None})))
-            journal.append(encode(Ended(time(), status, reason)))
-            journal.sync()
-            journal.close()
+            # Somebody may have given a reason since, who took it for dead.
+            before: list[Record] = [Tags(time(), {REASON_TAG: None})] if reason is None else []
+            if proof is not None:
+                before.append(Artifact(time(), proof.name, ""))
+            _append(path, *before, Ended(time(), status, reason))
             CardFile(run_dir, replace(card, status=status, reason=reason)).update()
     finally:
         lock.release()
@@ -108,7 +127,7 @@ def end_left_run(run_dir: Path, options: TrackingOptions, status: FinalStatus, r
     return read_card(run_dir)
 
 
-def _bury(run_dir: Path, card: RunCard) -> bool:
+def _bury(run_dir: Path, card: RunCard, proof: Proof) -> bool:
     try:
         lock = RunLock(run_dir)
     except (AlreadyLockedError, OSError):
@@ -121,14 +140,14 @@ def _bury(run_dir: Path, card: RunCard) -> bool:
         killed = status == "RUNNING"
         if killed and history.opened is None:
             status, reason = "KILLED", "the process died before it recorded anything"
+        elif killed and (file := proof(run_dir)) is not None:
+            end, status = history.last_time or time(), "FINISHED"
+            _append(path, Artifact(end, file.name, ""), Ended(end, status, reason))
         elif killed:
             end = history.last_time or time()
             said = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             status, reason = "KILLED", f"the process died without a word; the last that it recorded was at {said}"
-            journal = Journal(path)
-            journal.append(encode(Ended(end, "KILLED", reason)))
-            journal.sync()
-            journal.close()
+            _append(path, Ended(end, status, reason))
         CardFile(run_dir, replace(card, status=status, reason=reason)).update()
     except OSError:
         # A full disk: the next command finds the run as it is.
@@ -137,3 +156,12 @@ def _bury(run_dir: Path, card: RunCard) -> bool:
         return killed
     finally:
         lock.release()
+
+
+def _append(path: Path, *records: Record) -> None:
+    journal = Journal(path)
+    try:
+        journal.append(b"".join(map(encode, records)))
+        journal.sync()
+    finally:
+        journal.close()

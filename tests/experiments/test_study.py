@@ -181,6 +181,8 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
         ([*TOY, "workers=0"], "workers=0: must be a whole number from 1"),
         ([*TOY, "launcher=cloud"], "launcher=cloud: no such launcher"),
         ([*TOY, "--fast"], "--fast: unknown flag"),
+        ([*TOY, "workers=100000"], "workers=100000: must be at most "),
+        ([*TOY, "retries=-1"], "retries=-1: must be a whole number from 0"),
         ([*TOY, "sed=1"], "sed: unknown key; did you mean 'seeds'?"),
         ([*TOY, "runs_dir=/proc/x"], "runs_dir=/proc/x: /proc cannot be written to"),
         ([*TOY, "datamodule.image_size=1"], "needs at least 2x2 pixels"),

@@ -1,15 +1,35 @@
 """A run that finished, and whose process was killed before the store knew."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
 
 from experiments.runs.result import RunResult
-from experiments.runs.settle import settle
+from experiments.runs.settle import finished_by, settle
+from experiments.sync import main as sync
 from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import has_pending, reconcile
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.tracker import open_run
+from tests.experiments.conftest import TOY, Whydeep, environment
+from tests.experiments.recorded import run_dirs
+
+# A journal that nobody asks to be written is not, and nothing is sent before the end.
+KILLED_BEFORE_THE_END_OF_ITS_RECORD = """
+import os, signal, sys
+from experiments.tracking import tracker, writer
+
+writer._INTERVAL_SECONDS = 3600
+tracker.RunTracker.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+
+from experiments.cli import main
+
+sys.argv = ["whydeep", "train", *sys.argv[1:]]
+main()
+"""
 
 
 def killed_after_its_result(runs: Path) -> tuple[RunResult, TrackingOptions]:
@@ -47,3 +67,48 @@ def test_it_is_not_taken_for_one_that_died_in_its_training(tmp_path: Path) -> No
     run = client.get_run(str(card.run_id))
     assert run.info.status == "FINISHED"
     assert "whydeep.reason" not in run.data.tags
+
+
+def test_its_result_is_believed_before_its_silence(tmp_path: Path) -> None:
+    result, _ = killed_after_its_result(tmp_path)
+    assert reconcile(tmp_path, finished_by) == [result.run_dir]
+    card = read_card(result.run_dir)
+    assert card is not None
+    assert (card.status, card.reason) == ("FINISHED", None)
+
+
+def artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -> set[str]:
+    found = client.list_artifacts(run_id, folder or None)
+    return {one.path for one in found if not one.is_dir}.union(
+        *(artifacts(client, run_id, one.path) for one in found if one.is_dir)
+    )
+
+
+def test_a_run_killed_right_after_its_result_is_recorded_whole(whydeep: Whydeep, tmp_path: Path) -> None:
+    command = [*TOY, "gradient_flow_every=1"]
+    script = [sys.executable, "-c", KILLED_BEFORE_THE_END_OF_ITS_RECORD, *command]
+    killed = subprocess.run(script, cwd=tmp_path, env=environment(), capture_output=True, check=False, timeout=240)
+    assert killed.returncode == -9, killed.stderr.decode()
+    shutil.copytree(tmp_path / "runs", tmp_path / "moved" / "runs")
+    # The one by `whydeep sync`, the other by whoever asks for the run again.
+    assert sync([f"runs_dir={tmp_path / 'runs'}"]) == 0
+    (moved,) = run_dirs(tmp_path / "moved")
+    result = RunResult.read(moved)
+    assert result is not None
+    options = TrackingOptions(runs_dir=str(moved.parent), experiment="whydeep")
+    settled = settle(result, options)
+    assert settle(settled, options) == settled
+    # As the same run is recorded that nobody killed.
+    whole = whydeep("train", *command, "runs_dir=whole/runs")
+    assert whole.returncode == 0, whole.stderr
+    told = []
+    for folder in (tmp_path, tmp_path / "moved", tmp_path / "whole"):
+        client = mlflow.MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("whydeep")
+        assert experiment is not None
+        (run,) = client.search_runs([experiment.experiment_id])
+        points = {key: len(client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics}
+        tags = {key for key in run.data.tags if not key.startswith("mlflow.source")}
+        told.append((run.info.status, points, tags, artifacts(client, run.info.run_id)))
+    assert told[0] == told[1] == told[2]
+    assert "gradient_flow.json" in told[0][3]

@@ -9,17 +9,26 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.errors import UserError
+from experiments.runs import attempts
 from experiments.runs.asked import Asked
+from experiments.runs.build import assemble
+from experiments.runs.execute import identity_of
+from experiments.runs.heartbeat import Beat
 from experiments.runs.label import Label
 from experiments.runs.result import RunResult
+from experiments.studies import execution as execution_room
+from experiments.studies import execution_options as execution_options_room
 from experiments.studies.board import Board, Lines
 from experiments.studies.budget import Share
 from experiments.studies.composing import Sources
-from experiments.studies.execution import Execution, execute_all, jobs_of
+from experiments.studies.execution import ENDING, STOPPING, Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions, execution_options
 from experiments.studies.factors import Cell
-from experiments.studies.job import Job, JobOutcome
+from experiments.studies.job import Job, JobOutcome, perform
 from experiments.studies.plan import PlannedArm, PlannedRun
+from experiments.tracking.locks import RunLock
+from tests.experiments.recorded import until
+from tests.experiments.studies.toy_study import toy_jobs
 
 METRIC = "test/top1_error"
 
@@ -157,12 +166,27 @@ def test_a_crash_is_tried_again_at_once_and_only_so_often(tmp_path: Path) -> Non
     assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("a", 1), ("b", 1)]
     assert told[2] == "[3/4] a seed 1: its process was killed by SIGKILL; tried again"
 
-    for retries, attempts in ((0, 1), (1, 2), (3, 4)):
+    for retries, often in ((0, 1), (1, 2), (3, 4)):
         always = once(CRASH, "a", 1, attempts=99)
         execution = run(tmp_path, executor := Scripted(always), told, retries=retries)
-        assert executor.started.count(("a", 1)) == attempts
+        assert executor.started.count(("a", 1)) == often
         assert [one.status for one in execution.replicates] == ["FINISHED", "FINISHED", "FAILED", "FINISHED"]
         assert execution.replicates[2].reason == "its process was killed by SIGKILL"
+
+
+def test_a_process_that_dies_after_its_runs_result_has_finished_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(job: Job, attempt: int) -> JobOutcome:
+        Beat(str(tmp_path), 0.0).write(job.file("progress"))
+        return once(CRASH, "a", 0)(job, attempt)
+
+    finished = result(Job("a", 0, {}, (), ""))
+    monkeypatch.setattr(execution_room, "end_crashed", lambda *_: finished)
+    told: list[str] = []
+    execution = run(tmp_path, Scripted(end), told, planned=PLANNED[:1], retries=0)
+    assert [(one.status, one.result) for one in execution.replicates] == [("FINISHED", finished)]
+    assert told == ["[1/1] a seed 0: top-1 error 1.50 %, 0.0 s, run 1234"]
 
 
 def test_a_worker_that_somebody_else_stops_is_replaced(tmp_path: Path) -> None:
@@ -200,6 +224,22 @@ def test_a_signal_ends_the_study_and_the_rest_is_listed(tmp_path: Path, number: 
     assert signal.getsignal(number) is before
 
 
+def test_each_signal_is_answered_at_once_while_a_run_takes_its_time(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def end(_: Job, attempt: int) -> JobOutcome:
+        assert attempt == 1
+        # The main thread is in the run: nothing of the study's own goes on.
+        for answer in (STOPPING, ENDING):
+            os.kill(os.getpid(), signal.SIGINT)
+            until(lambda: told[-1:] == [answer], seconds=10)  # noqa: B023 - used in this turn
+        return JobOutcome("KILLED", reason="stopped by SIGINT", signal_number=signal.SIGINT)
+
+    execution = run(tmp_path, Scripted(end), told)
+    assert execution.stopped_by == signal.SIGINT
+    assert "once more to end now" in STOPPING
+
+
 def test_a_run_that_stops_this_very_process_ends_the_study(tmp_path: Path) -> None:
     def end(job: Job, attempt: int) -> JobOutcome:
         if (job.arm, job.seed) == ("b", 0):
@@ -226,6 +266,74 @@ def test_a_process_that_dies_while_the_study_stops_counts_as_stopped(tmp_path: P
     assert execution.replicates[0].reason == "stopped by SIGTERM"
 
 
+def test_a_run_that_another_process_writes_is_looked_at_again_while_the_others_go_on(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    lock = RunLock(run_dir)
+    told: list[str] = []
+
+    def end(job: Job, attempt: int) -> JobOutcome:
+        if (job.arm, job.seed) == ("a", 0) and attempt == 1:
+            Beat(str(run_dir), 0.0).write(job.file("progress"))
+            return JobOutcome("BUSY", reason="another process is writing this run")
+        return JobOutcome("FINISHED", result(job))
+
+    def say(text: str) -> None:
+        told.append(text)
+        if text.startswith("waiting"):
+            lock.release()
+
+    jobs = jobs_of(PLANNED, tmp_path / "jobs")
+    executor = Scripted(end)
+    # Looking again is no retry: none is allowed.
+    options = ExecutionOptions(retries=0)
+    execution = execute_all(jobs, options, Lines(say, METRIC, len(jobs)), make=lambda *_: executor)
+    assert [one.status for one in execution.replicates] == ["FINISHED"] * 4
+    assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 0)]
+    assert told[0] == "[1/4] a seed 0: another process runs it; looked at again when that one has ended"
+    assert told[4] == "waiting for another process, which executes a run of this study; Ctrl-C stops"
+    assert len(told) == 6
+
+
+def test_nobody_waits_for_another_process_after_a_stop(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    lock = RunLock(run_dir)
+
+    def end(job: Job, _: int) -> JobOutcome:
+        Beat(str(run_dir), 0.0).write(job.file("progress"))
+        return JobOutcome("BUSY", reason="another process is writing this run")
+
+    def say(text: str) -> None:
+        if text.startswith("waiting"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    jobs = jobs_of(PLANNED[:1], tmp_path / "jobs")
+    execution = execute_all(jobs, ExecutionOptions(), Lines(say, METRIC, len(jobs)), make=lambda *_: Scripted(end))
+    lock.release()
+    assert execution.stopped_by == signal.SIGINT
+    assert [(one.status, one.reason) for one in execution.replicates] == [
+        ("NOT RUN", "another process was executing it")
+    ]
+
+
+def test_a_run_found_locked_is_busy_at_once(tmp_path: Path) -> None:
+    (job,) = toy_jobs(tmp_path, 1, ("tracking=local",), {"narrow": ("model.network.widths=[4,4]",)})
+    run_dir = attempts.latest(tmp_path / "runs", identified(job))
+    run_dir.mkdir(parents=True)
+    lock = RunLock(run_dir)
+    outcome = perform(job)
+    lock.release()
+    assert outcome.status == "BUSY"
+    assert Beat.read(job.file("progress")) is not None
+
+
+def identified(job: Job) -> str:
+    """Return the name of the run's directory."""
+    assembly = assemble(OmegaConf.create(job.config))
+    return attempts.stem(assembly.cfg.choices, job.seed, identity_of(assembly).digest)
+
+
 def test_jobs_are_plain_and_labelled(tmp_path: Path) -> None:
     planned = [PlannedRun(arm("x.y", a={"b": [1, 2]}, c="${a.b}"), 7)]
     (job,) = jobs_of(planned, tmp_path / "jobs", lambda one: Label(f"{one.arm} {one.seed}", {"whydeep.arm": one.arm}))
@@ -244,6 +352,7 @@ def test_outcomes_come_back_whole(tmp_path: Path) -> None:
 
 def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHYDEEP_CORES", "3")
+    monkeypatch.setattr(execution_options_room, "_is_installed", lambda _: True)
     assert execution_options() == ExecutionOptions("here", 1, 1)
     assert execution_options(workers="1") == ExecutionOptions("here", 1, 1)
     assert execution_options(workers="4", retries="0") == ExecutionOptions("pool", 4, 0)
@@ -256,11 +365,42 @@ def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> 
         ({"launcher": "here"}, "launcher=here: no such launcher"),
         ({"workers": "0"}, "workers=0: must be a whole number from 1"),
         ({"workers": "two"}, "workers=two: must be a whole number from 1"),
+        ({"workers": "17"}, "workers=17: must be at most 16 on this machine, which has 3 cores"),
+        ({"workers": "17", "launcher": "submitit_local"}, "workers=17: must be at most 16 on this machine"),
+        ({"workers": "100000", "launcher": "ray"}, "workers=100000: must be at most 1000 at once in a queue"),
         ({"retries": "-1"}, "retries=-1: must be a whole number from 0"),
         ({"settings": ["hydra.launcher.x=1"]}, "hydra.launcher.x=1: goes with a launcher of Hydra's"),
     ):
         with pytest.raises(UserError, match=complaint.replace("?", r"\?")):
             execution_options(**given)
+
+
+def test_what_is_sensible_grows_with_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHYDEEP_CORES", "8")
+    assert execution_options(workers="32").workers == 32
+    with pytest.raises(UserError, match="workers=33: must be at most 32 on this machine, which has 8 cores"):
+        execution_options(workers="33")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "extra"), [("submitit_local", "slurm"), ("submitit_slurm", "slurm"), ("ray", "ray")]
+)
+def test_a_launcher_that_is_not_installed_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, launcher: str, extra: str
+) -> None:
+    # As on a machine that has the library, but not Hydra's plugin for it.
+    monkeypatch.setattr(execution_options_room, "_is_installed", lambda package: "." not in package)
+    complaint = rf"^launcher={launcher}: not installed; pip install 'whydeep\[{extra}\]' brings it$"
+    with pytest.raises(UserError, match=complaint):
+        execution_options(launcher=launcher)
+    assert execution_options(launcher="pool").launcher == "pool"
+
+
+def test_packages_are_looked_for_without_being_imported() -> None:
+    found = execution_options_room._is_installed
+    assert found("omegaconf")
+    assert not found("hydra_plugins_of_nobody.launcher")
+    assert not found("omegaconf.nothing_of_it")
 
 
 def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def test_a_job_goes_through_hydra_as_a_file(tmp_path: Path) -> None:
 def test_a_job_that_is_not_begun_when_the_study_stops_stays_undone(tmp_path: Path) -> None:
     (job,) = toy_jobs(tmp_path, 1, LOCAL, ONE)
     executor = Launched("basic", 1, Path(job.folder))
-    executor.stop(2)
+    # As when the signal comes while it waits in a queue.
+    job.stop_file.touch()
     executor.start(job)
     until(lambda: not executor._ended.empty())
     ended = executor.ended(1.0)
@@ -56,9 +58,27 @@ def test_a_job_that_is_not_begun_when_the_study_stops_stays_undone(tmp_path: Pat
     executor.close()
     for thread in executor._threads:
         thread.join()
-    # What is left of the stop does not stop the next study.
-    executor = Launched("basic", 1, Path(job.folder))
     assert not job.stop_file.exists()
+
+
+def test_a_stop_is_one_executions_own(tmp_path: Path) -> None:
+    (job,) = toy_jobs(tmp_path, 1, LOCAL, ONE)
+    (next_job,) = toy_jobs(tmp_path, 1, LOCAL, ONE)
+    executor = Launched("basic", 1, Path(job.folder))
+    executor._stop_files.add(job.stop_file)
+    executor.stop(signal.SIGINT)
+    assert job.stop_file.exists()
+    # The next execution begins while the former still waits for a job in a cluster's queue.
+    later = Launched("basic", 1, Path(next_job.folder))
+    later.start(next_job)
+    until(lambda: not later._ended.empty())
+    ((_, outcome),) = later.ended(1.0)
+    assert outcome.status == "FINISHED", outcome.reason
+    later.close()
+    assert job.stop_file.exists()
+    assert {job.file(suffix) for suffix in ("job", "outcome")}.isdisjoint(
+        next_job.file(suffix) for suffix in ("job", "outcome")
+    )
 
 
 def test_what_cannot_be_launched_is_said_before_anything_runs(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
-from experiments.runs import source_files
+from experiments.runs import configuration, source_files
 from experiments.runs.result import RunResult, Status
+from experiments.studies import plan as plan_room
+from experiments.studies import state as state_room
 from experiments.studies.confounds import check_declared, planned_confounds
 from experiments.studies.forecast import forecast, minutes, remaining
 from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
@@ -37,6 +39,29 @@ def test_thousands_of_seeds_are_composed_once_and_still_have_their_own_configura
     few = plan(study(seeds=[0, 321]))
     assert OmegaConf.to_container(runs[2 * 321 + 1].cfg) == OmegaConf.to_container(few[3].cfg)
     assert runs[2 * 321 + 1].command == few[3].command
+    # As plain data too; what the seed does not decide is there once, not ten thousand times.
+    contents = [runs[place].planned.content(runs[place].seed) for place in (1, 2 * 321 + 1, 2 * 322 + 1)]
+    assert [content["seed"] for content in contents] == [0, 321, 322]
+    assert contents[1] == OmegaConf.to_container(few[3].cfg)
+    assert contents[1]["model"] is contents[2]["model"]
+
+
+def test_arms_of_the_same_options_are_composed_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[list[str]] = []
+
+    def compose(overrides: list[str]) -> DictConfig:
+        composed.append(overrides)
+        return real(overrides)
+
+    real = configuration.compose
+    monkeypatch.setattr(plan_room, "compose", compose)
+    arms = {name: {"overrides": [f"model.network.widths=[{name[1:]},8]"]} for name in ("w4", "w5", "w6", "w7")}
+    arms["w4"]["role"] = "baseline"  # type: ignore[assignment]
+    arms["own"] = {"overrides": ["datamodule.seed=0"]}
+    planned = plan_arms(study(arms=arms, seeds=5, overrides=[*COMMON, "model=conv5x5"]))
+    assert [arm.seed_keys for arm in planned] == [("seed", "datamodule.seed")] * 4 + [("seed",)]
+    # A second seed shows once where it stands, and again where an arm says something of seeds.
+    assert len(composed) == 5 + 2
 
 
 def test_a_seed_that_stands_elsewhere_too_is_composed_each_time() -> None:
@@ -153,6 +178,44 @@ def test_runs_are_done_failed_interrupted_stale_or_to_do(tmp_path: Path) -> None
         ("stale", "configuration: optimizer.weight_decay"),
         ("to do", ""),
     ]
+
+
+def test_the_latest_of_several_former_runs_says_why_it_is_stale(tmp_path: Path) -> None:
+    folder = tmp_path / "studies" / "s"
+    for override in ("optimizer.weight_decay=0.5", "optimizer.momentum=0.5"):
+        former = look(plan_arms(study(seeds=[0]), [f"runs_dir={tmp_path}", override]), [0], folder)
+        remember(former, folder)
+        finish(former[0], 0)
+    (now, _) = look(plan_arms(study(seeds=[0]), [f"runs_dir={tmp_path}"]), [0], folder)
+    assert (now.replicates[0].kind, now.replicates[0].why) == ("stale", "configuration: optimizer.momentum")
+    assert now.replicates[0].result is not None
+    assert now.replicates[0].result.run_dir == former[0].replicates[0].run_dir
+
+
+def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_seeds_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = [0, 1, 2, 3, 4, 5]
+    before = states(tmp_path, plan_arms(study(seeds=6), [f"runs_dir={tmp_path}"]), seeds)
+    remember(before, tmp_path / "studies" / "s")
+    for place in seeds:
+        finish(before[0], place)
+    # One of them was recorded with other epochs.
+    odd = before[0].replicates[4].run_dir / "config.yaml"
+    odd.write_text(odd.read_text().replace("max_epochs: 2", "max_epochs: 3"))
+    asked: list[Path] = []
+
+    def changes(former: Path, cfg: DictConfig) -> str:
+        asked.append(former)
+        return real(former, cfg)
+
+    real = state_room.changes
+    monkeypatch.setattr(state_room, "changes", changes)
+    planned = plan_arms(study(seeds=6), [f"runs_dir={tmp_path}", "optimizer.weight_decay=0.5"])
+    why = [one.why for one in states(tmp_path, planned, seeds)[0].replicates]
+    assert [why[place] for place in (0, 1, 2, 3, 5)] == ["configuration: optimizer.weight_decay"] * 5
+    assert why[4] == "configuration: optimizer.weight_decay, trainer.max_epochs"
+    assert len(asked) == 2
 
 
 def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(

@@ -1,0 +1,80 @@
+"""What a study would still take, told by runs that lie in folders nobody trained."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from experiments.runs.result import RunResult
+from experiments.studies import forecast as room
+from experiments.studies.forecast import PICTURE_BYTES, RECORD_SECONDS, Forecast, forecast, minutes, remaining
+from experiments.studies.plan import plan_arms
+from experiments.studies.state import ArmState, look, remember
+from experiments.studies.study import checked
+
+SEEDS = list(range(5))
+ARM = {"overrides": ["model=conv5x5", "model.network.widths=[4,4]"], "role": "baseline"}
+SMALL = ["datamodule=digits", "datamodule.image_size=8", "effective_field_images=0", "optimizer.lr=0.05"]
+
+
+def arm(folder: Path, *overrides: str) -> ArmState:
+    """Return the state of a study's only arm, whose runs lie in `folder`."""
+    study = checked({"question": "?", "arms": {"a": ARM}, "seeds": 5, "metric": "test/loss", "overrides": SMALL}, "")
+    (state,) = look(plan_arms(study, [f"runs_dir={folder}", *overrides]), SEEDS, folder / "s")
+    return state
+
+
+def finish(state: ArmState, place: int, size: int, **times: float) -> None:
+    """Leave a finished run behind, with a file of so many bytes."""
+    one = state.replicates[place]
+    one.run_dir.mkdir(parents=True)
+    (one.run_dir / "last.ckpt").write_bytes(bytes(size))
+    metrics = {f"time/{name}_seconds": seconds for name, seconds in times.items()}
+    RunResult(
+        one.run_dir, "id", one.identity, one.run_dir.name, "FINISHED", one.run.seed, {}, (1, 8, 8), metrics=metrics
+    ).write()
+    # As a copied folder, or a run that was continued a day later: the times of its files say nothing.
+    os.utime(one.run_dir / "result.json", (1.0, 1e9))
+
+
+@pytest.fixture
+def _no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "time_steps", lambda _: None)
+    monkeypatch.setattr(room, "forecast_seconds", lambda *_: 7.0)
+
+
+def test_a_run_takes_what_past_ones_were_recorded_to_take(tmp_path: Path) -> None:
+    before = arm(tmp_path)
+    for place, seconds in enumerate((10.0, 30.0, 20.0)):
+        finish(before, place, 100_000, train=seconds, test=1.0)
+    state = arm(tmp_path)
+    found = forecast(state)
+    assert (found.seconds, found.source) == (21.0 + RECORD_SECONDS, "past runs")
+    assert 100_000 < found.bytes < 101_000
+    assert remaining(state) == 2
+    assert minutes([state], [found], 1) == pytest.approx(2 * found.seconds / 60)
+
+
+def test_runs_that_became_stale_still_tell(tmp_path: Path) -> None:
+    before = arm(tmp_path)
+    remember([before], tmp_path / "s")
+    finish(before, 0, 10, train=12.0, test=0.5)
+    state = arm(tmp_path, "optimizer.weight_decay=0.5")
+    assert [one.kind for one in state.replicates] == ["stale", *["to do"] * 4]
+    assert forecast(state).seconds == 12.5 + RECORD_SECONDS
+
+
+@pytest.mark.usefixtures("_no_probe")
+def test_a_run_that_recorded_no_time_is_no_past_run(tmp_path: Path) -> None:
+    finish(arm(tmp_path), 0, 10)
+    state = arm(tmp_path)
+    assert state.replicates[0].kind == "done"
+    found = forecast(state)
+    assert (found.seconds, found.source) == (7.0 + RECORD_SECONDS, "probe")
+    assert found.bytes > PICTURE_BYTES
+
+
+def test_no_schedule_is_shorter_than_its_longest_run(tmp_path: Path) -> None:
+    state = arm(tmp_path)
+    found = Forecast(60.0, 1.0, "past runs")
+    assert [minutes([state], [found], workers) for workers in (1, 2, 100)] == [5.0, 2.5, 1.0]
