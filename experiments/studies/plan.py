@@ -1,7 +1,6 @@
 """From a study to its runs: one configuration for each arm and seed, all checked before the first one starts."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
-from experiments.runs.configuration import compose
+from experiments.runs.configuration import compose, plain
 from experiments.runs.overrides import override_key, read_override
 from experiments.studies.budget import Allotted, Share, allot
 from experiments.studies.composing import Sources, compose_arm
@@ -61,21 +60,17 @@ class PlannedArm:
         return cfg
 
     def content(self, seed: int) -> dict[str, Any]:
-        """Return `configuration(seed)` as plain data; of thousands of seeds in a tenth of the time."""
-        if not self.seed_keys:
-            return _plain(self.configuration(seed))
-        content = deepcopy(self._content)
+        """Return the same as plain data; what does not depend on the seed is one object for all seeds."""
+        if seed == self.cfg.seed or not self.seed_keys:
+            return plain(self.configuration(seed))
+        content = self._content
         for key in self.seed_keys:
-            *parents, last = key.split(".")
-            node = content
-            for parent in parents:
-                node = node[parent]
-            node[last] = seed
+            content = _with(content, key.split("."), seed)
         return content
 
     @cached_property
     def _content(self) -> dict[str, Any]:
-        return _plain(self.cfg)
+        return plain(self.cfg)
 
 
 @dataclass(frozen=True)
@@ -99,11 +94,6 @@ class PlannedRun:
     def cfg(self) -> DictConfig:
         """The run's configuration."""
         return self.planned.configuration(self.seed)
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The run's configuration as plain data."""
-        return self.planned.content(self.seed)
 
     @property
     def command(self) -> list[str]:
@@ -163,13 +153,6 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
     return arms
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(cfg, resolve=True)
-    if not isinstance(content, dict):
-        raise TypeError("a run's configuration is a mapping")
-    return {str(key): value for key, value in content.items()}
-
-
 def _listed(override: str) -> str:
     given = read_override(override)
     return f" or seeds=[{given.value}]" if given and given.value else ""
@@ -183,6 +166,12 @@ def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
     keys = tuple(key for key in first if first[key] != second[key])
     fits = all((first[key], second[key]) == (one.seed, other.seed) for key in keys)
     return keys if fits else ()
+
+
+def _with(content: dict[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
+    """Return a copy with another value at `path`; what is beside it is shared."""
+    first, *rest = path
+    return {**content, first: _with(content[first], rest, value) if rest else value}
 
 
 def _leaves(node: Any, prefix: str = "") -> dict[str, object]:  # noqa: ANN401 - whatever a configuration holds
