@@ -47,6 +47,14 @@ def without_hydra(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
     return resolved(with_choices(cfg, choices))
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain data."""
+    content = OmegaConf.to_container(cfg, resolve=True)
+    if not isinstance(content, dict):
+        raise TypeError("a run's configuration is a mapping")
+    return {str(key): value for key, value in content.items()}
+
+
 def load(file: Path) -> DictConfig:
     """Read a recorded configuration; an interpolation in it is text, never evaluated.
 

@@ -16,6 +16,7 @@ from experiments.errors import UserError
 from experiments.runs import attempts, processes, record
 from experiments.runs.build import Assembly, assemble, build_trainer
 from experiments.runs.callbacks import RunFailed, RunKilled
+from experiments.runs.configuration import plain
 from experiments.runs.endings import SAID, Endings, ending_of, raised_by
 from experiments.runs.heartbeat import Beat
 from experiments.runs.identity import Identity, identify
@@ -194,7 +195,7 @@ def _launch(
     cfg = assembly.cfg
     order = Order(
         run_dir=str(run_dir),
-        config=record.plain(cfg),
+        config=plain(cfg),
         session=endings.session,
         command=list(command) or sys.argv,
         progress=progress,

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.measures.network import NetworkMeasures
 from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
+from experiments.runs.configuration import plain
 from experiments.runs.identity import Identity
 from experiments.runs.inspection import Inspection
 from experiments.runs.plotting import thousands, write_png
@@ -204,14 +204,6 @@ def recordable(cfg: DictConfig) -> DictConfig:
         if isinstance(address := shown.tracking.get(key), str):
             shown.tracking[key] = masked_address(address)
     return shown
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain data."""
-    content = OmegaConf.to_container(cfg, resolve=True)
-    if not isinstance(content, dict):
-        raise TypeError("a run's configuration is a mapping")
-    return {str(key): value for key, value in content.items()}
 
 
 @torch.no_grad()

@@ -16,13 +16,12 @@ from experiments.errors import UserError
 from experiments.runs import rerun
 from experiments.runs.allowed import check_named
 from experiments.runs.callbacks import RunFailed
-from experiments.runs.configuration import nearest
+from experiments.runs.configuration import nearest, plain
 from experiments.runs.ingredients import Difference, Ingredients, differences, surroundings
 from experiments.runs.likeness import Likeness, Spread, compare, finished
 from experiments.runs.options import EXECUTION_KEYS
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
-from experiments.runs.record import plain
 from experiments.runs.recorded import BEST
 from experiments.runs.recorded_code import Recorded, recorded_code, run_there
 from experiments.runs.replicates import recorded_spread

@@ -78,7 +78,7 @@ def jobs_of(
             Job(
                 arm=run.arm,
                 seed=run.seed,
-                config=run.content,
+                config=run.planned.content(run.seed),
                 command=tuple(run.command),
                 folder=str(folder.absolute()),
                 name=own.name,

@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 
 from experiments.errors import UserError
 from experiments.runs.asked import SIGNALS
+from experiments.runs.configuration import plain
 from experiments.runs.cores import SHARE, cores
 from experiments.runs.log import last_lines
-from experiments.runs.record import plain
 from experiments.studies.execution_options import EXTRAS
 from experiments.studies.job import Job, JobOutcome
 from experiments.studies.launched_job import CONFIG_NAME, NODE, run_file

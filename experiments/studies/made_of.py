@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from experiments.errors import UserError
+from experiments.runs.configuration import plain
 from experiments.runs.identity import ingredients
 from experiments.runs.ingredients import DEVICE_KEYS, Difference, Ingredients, code_differences, differences
 from experiments.runs.likeness import test_pictures
@@ -59,7 +60,7 @@ class MadeOf:
         return cls(
             seed=int(cfg.seed),
             pictures=test_pictures(run_dir),
-            configuration=_plain(cfg),
+            configuration=plain(cfg),
             digest=recorded.configuration,
             data=recorded.data,
             split=recorded.split,
@@ -72,7 +73,7 @@ class MadeOf:
         for key in SEED_KEYS:
             if OmegaConf.select(cfg, key) == self.seed:
                 OmegaConf.update(cfg, key, seed)
-        return replace(self, seed=seed, configuration=_plain(cfg))
+        return replace(self, seed=seed, configuration=plain(cfg))
 
     def as_ingredients(self) -> Ingredients:
         """Return it as a run's, without code and provenance, which are told of the study as a whole."""
@@ -145,10 +146,3 @@ def made_differences(
     every = len(recorded)
     said = [one if len(arms) == every else replace(one, name=f"{arms[0]}: {one.name}") for one, arms in found.items()]
     return [*code_differences(reached, code_now), *said]
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(cfg, resolve=True)
-    if not isinstance(content, dict):
-        raise TypeError("a run's configuration is a mapping")
-    return {str(key): value for key, value in content.items()}

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
-from experiments.runs.configuration import compose
+from experiments.runs.configuration import compose, plain
 from experiments.runs.overrides import override_key, read_override
 from experiments.studies.budget import Allotted, Share, allot
 from experiments.studies.composing import Sources, compose_arm
@@ -62,7 +62,7 @@ class PlannedArm:
     def content(self, seed: int) -> dict[str, Any]:
         """Return `configuration(seed)` as plain data; what does not depend on the seed is one object for all seeds."""
         if seed == self.cfg.seed or not self.seed_keys:
-            return _plain(self.configuration(seed))
+            return plain(self.configuration(seed))
         content = self._content
         for key in self.seed_keys:
             content = _with(content, key.split("."), seed)
@@ -70,7 +70,7 @@ class PlannedArm:
 
     @cached_property
     def _content(self) -> dict[str, Any]:
-        return _plain(self.cfg)
+        return plain(self.cfg)
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,6 @@ class PlannedRun:
     def cfg(self) -> DictConfig:
         """The run's configuration."""
         return self.planned.configuration(self.seed)
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The run's configuration as plain data."""
-        return self.planned.content(self.seed)
 
     @property
     def command(self) -> list[str]:
@@ -157,13 +152,6 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         keys = () if find is None else find(cfg, every)
         arms.append(PlannedArm(cell, sources[cell.name], every, share, cfg, keys))
     return arms
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(cfg, resolve=True)
-    if not isinstance(content, dict):
-        raise TypeError("a run's configuration is a mapping")
-    return {str(key): value for key, value in content.items()}
 
 
 def _listed(override: str) -> str:

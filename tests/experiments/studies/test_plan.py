@@ -34,8 +34,9 @@ def test_thousands_of_seeds_are_composed_once_and_still_have_their_own_configura
     assert len(runs) == 1000
     assert set(runs[0].planned.seed_keys) == {"seed", "datamodule.seed"}
     for run in (runs[0], runs[1], runs[-1]):
-        assert run.content == OmegaConf.to_container(run.cfg)
-        assert (run.content["seed"], run.content["datamodule"]["seed"]) == (run.seed, run.seed)
+        content = run.planned.content(run.seed)
+        assert content == OmegaConf.to_container(run.cfg)
+        assert (content["seed"], content["datamodule"]["seed"]) == (run.seed, run.seed)
     few = plan(study(seeds=[0, 321]))
     assert OmegaConf.to_container(runs[2 * 321 + 1].cfg) == OmegaConf.to_container(few[3].cfg)
     assert runs[2 * 321 + 1].command == few[3].command

@@ -174,7 +174,7 @@ def test_arms_that_begin_at_different_rates_unsaid_are_refused() -> None:
 
 def test_keys_are_added_and_taken_away_in_arms_and_for_all() -> None:
     tried = study(a=["model=conv5x5"], b=["model=conv5x5", "~optimizer.weight_decay"])
-    runs = plan(tried, ["+optimizer.dampening=0", "~trainer.max_epochs"])
+    runs = plan(tried, ["+optimizer.dampening=0", "~trainer.max_epochs", "++trainer.max_steps=7"])
     assert ["weight_decay" in run.cfg.optimizer for run in runs[:2]] == [True, False]
     assert [run.cfg.optimizer.dampening for run in runs[:2]] == [0, 0]
     # What takes a key away replaces what the study sets.
