@@ -1,7 +1,7 @@
 """One MLflow store, and what can go wrong with it put into four words: away, refused, gone, deleted.
 
-This module and `search` alone call MLflow, and they import it when it is first used: the import takes two
-seconds that a run's first steps, and commands that record nothing, should not wait for.
+This module and those that read many runs (`search`) alone call MLflow, and they import it when it is first used: the
+import takes two seconds that a run's first steps, and commands that record nothing, should not wait for.
 """
 
 import logging
@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.tracking import conditions
 from experiments.tracking.addresses import sqlite_file
 from experiments.tracking.charts import missing_tags
 from experiments.tracking.credentials import masked
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 RUN_KEY_TAG = "whydeep.run_key"
 
 # An upload of a large checkpoint is answered later than a batch of numbers.
-_UPLOAD_PATIENCE = 20
+_PATIENCE = 20
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_LIMIT_EXCEEDED", "NOT_IMPLEMENTED"}
 _WORTH_ANOTHER_TRY = {401, 403, 404, 408, 425, 429}
 
@@ -94,6 +96,24 @@ class Store:
             return False
         return True
 
+    @property
+    def patience(self) -> int:
+        """Seconds to wait for an answer that takes the store long: an upload, a thousand runs."""
+        return max(round(self._timeout_seconds * _PATIENCE), int(os.environ.get(_TIMEOUT, "0")))
+
+    def experiment_ids(self) -> list[str]:
+        """The ids of all experiments that are not deleted."""
+        client = self.client
+        found: list[str] = []
+        token = None
+        while True:
+            with translated():
+                page = client.search_experiments(page_token=token)
+            found += [experiment.experiment_id for experiment in page]
+            token = page.token
+            if not token:
+                return found
+
     def experiment_id(self, name: str) -> str:
         """The id of an experiment, made where it does not exist, with the charts of its pages."""
         client = self.client
@@ -147,7 +167,9 @@ class Store:
         """The ids of the runs that carry a run key, first made first; more than one only after a lost answer."""
         client = self.client
         with translated():
-            found = client.search_runs([experiment_id], f"tags.`{RUN_KEY_TAG}` = '{key}'", order_by=["start_time ASC"])
+            found = client.search_runs(
+                [experiment_id], conditions.tagged({RUN_KEY_TAG: key}), order_by=["start_time ASC"]
+            )
             return [run.info.run_id for run in found]
 
     def create_run(self, experiment_id: str, key: str, name: str, start: float) -> str:
@@ -215,7 +237,7 @@ class Store:
         client = self.client
         if not path.exists():
             raise RefusedError(f"{path}: no such file any more")
-        with translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
+        with translated(), _patient_http(self.patience):
             if path.is_dir():
                 client.log_artifacts(run_id, str(path), folder or None)
             else:
@@ -241,8 +263,9 @@ class Store:
             if re.fullmatch(r"[0-9a-f]{32}", reference):
                 runs = [client.get_run(reference)]
             else:
-                quoted = reference.replace("'", "")
-                runs = list(client.search_runs(list(experiments), f"attributes.run_name = '{quoted}'", max_results=20))
+                named = conditions.equals("attributes.run_name", reference)
+                runs = list(client.search_runs(list(experiments), named, max_results=20))
+                runs = [run for run in runs if run.info.run_name == reference]
         return [
             FetchedRun(
                 run_id=run.info.run_id,
@@ -259,7 +282,7 @@ class Store:
     def download_artifacts(self, run_id: str, folder: Path) -> None:
         """Fetch all artifacts of a run."""
         client = self.client
-        with translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
+        with translated(), _patient_http(self.patience):
             client.download_artifacts(run_id, "", str(folder))
 
 
@@ -270,7 +293,7 @@ def _connect(destination: Destination, timeout_seconds: float) -> "MlflowClient"
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout_seconds))))
+    os.environ.setdefault(_TIMEOUT, str(max(1, round(timeout_seconds))))
     from mlflow import MlflowClient  # noqa: PLC0415 - MLflow is imported late, as the module says
 
     for noisy, level in (("mlflow.store.db.utils", logging.CRITICAL), ("alembic", logging.WARNING)):
@@ -303,15 +326,14 @@ def _make_sqlite(file: Path, artifact_root: str | None) -> None:
 
 
 @contextmanager
-def _patient_http(seconds: float) -> Iterator[None]:
-    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-    usual = os.environ.get(name)
-    os.environ[name] = str(max(round(seconds), int(usual or 0)))
+def _patient_http(seconds: int) -> Iterator[None]:
+    usual = os.environ.get(_TIMEOUT)
+    os.environ[_TIMEOUT] = str(seconds)
     try:
         yield
     finally:
         if usual is not None:
-            os.environ[name] = usual
+            os.environ[_TIMEOUT] = usual
 
 
 @contextmanager
