@@ -6,6 +6,7 @@ needs longer than either, so that it is asked several things at once: each of it
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from experiments.tracking import conditions
-from experiments.tracking.store import Store, translated
+from experiments.tracking.store import Store, StoreAwayError, translated
 from experiments.tracking.stored_run import StoredRun, Wanted, chunks
 
-PAGE = 1000  # runs of one answer
+PAGE = 500  # runs of one answer, which a busy server's supervisor has patience for
 CHUNK = 200  # run ids of one condition
 AT_ONCE = 4  # questions; as many as a server has workers, unless told otherwise
 FIRST_DIGITS = "0123456789abcdef"  # of run ids, which are drawn at random
@@ -24,6 +25,8 @@ HISTORY_PAGE = 25000  # points of one answer; the most that MLflow allows
 _RUNS = "/api/2.0/mlflow/runs/search"
 _HISTORY = "/api/2.0/mlflow/metrics/get-history"
 _GOOD = 200  # of HTTP
+TRIES = 3  # of a question, while others get answers
+PAUSE = 1.0  # seconds before another try
 
 Answer = TypeVar("Answer")
 
@@ -96,6 +99,15 @@ class ServerReader:
         return [(run_id, int(point.get("step", 0)), float(point["value"])) for point in points]
 
     def _ask(self, method: str, endpoint: str, **question: object) -> dict[str, Any]:
+        """Ask, and ask again where the server dropped the question: one of its workers may have been replaced."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._ask_once(method, endpoint, question)
+            except StoreAwayError:
+                time.sleep(PAUSE)
+        return self._ask_once(method, endpoint, question)
+
+    def _ask_once(self, method: str, endpoint: str, question: Mapping[str, object]) -> dict[str, Any]:
         from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415 - MLflow is imported late
 
         with translated():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils import rest_utils
 
 from experiments.benchmarks.large_study import NAME
 from experiments.studies.gather import Gathered, gather
@@ -140,3 +142,21 @@ def test_what_a_server_refuses_is_told_from_one_that_is_away(served: tuple[Store
     away = Store(TrackingOptions(uri="http://127.0.0.1:9", runs_dir=str(tmp_path)).destination(), 1.0)
     with pytest.raises(StoreAwayError):
         ServerReader(away).tagged({"a": "x"}, WANTED)
+
+
+def test_a_question_that_a_server_dropped_is_asked_again(
+    served: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[str] = []
+    ask = rest_utils.http_request
+
+    def drop_first(login: object, endpoint: str, *given: object, **more: object) -> object:
+        if endpoint.endswith("/runs/search") and not dropped:
+            dropped.append(endpoint)
+            raise MlflowException("Remote end closed connection without response")
+        return ask(login, endpoint, *given, **more)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(rest_utils, "http_request", drop_first)
+    monkeypatch.setattr(server_reader, "PAUSE", 0.0)
+    assert len(ServerReader(served[1]).tagged({"note": "it's"}, WANTED)) == 1
+    assert len(dropped) == 1
