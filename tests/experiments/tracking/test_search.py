@@ -150,11 +150,11 @@ def test_a_question_that_a_server_dropped_is_asked_again(
     dropped: list[str] = []
     ask = rest_utils.http_request
 
-    def drop_first(login: object, endpoint: str, *given: object, **more: object) -> object:
-        if endpoint.endswith("/runs/search") and not dropped:
-            dropped.append(endpoint)
+    def drop_first(*given: object, **named: object) -> object:
+        if any(str(value).endswith("/runs/search") for value in given) and not dropped:
+            dropped.append("the search")
             raise MlflowException("Remote end closed connection without response")
-        return ask(login, endpoint, *given, **more)  # type: ignore[no-untyped-call]
+        return ask(*given, **named)  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(rest_utils, "http_request", drop_first)
     monkeypatch.setattr(server_reader, "PAUSE", 0.0)
