@@ -17,7 +17,7 @@ from experiments.studies.environments import Environment, Origin, environments
 from experiments.studies.written import FILE, WrittenReplicate, WrittenStudy, read_written
 from experiments.tracking.delivery import REASON_TAG
 from experiments.tracking.search import Search
-from experiments.tracking.store import StoreAwayError
+from experiments.tracking.store_errors import StoreAwayError
 from experiments.tracking.stored_run import StoredRun
 
 TRAIN_SECONDS = "time/train_seconds"

@@ -16,7 +16,7 @@ from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVE
 from experiments.runs.result import RunResult
 from experiments.studies.gather import Gathered
 from experiments.tracking.search import Search
-from experiments.tracking.store import RefusedError, StoreAwayError
+from experiments.tracking.store_errors import RefusedError, StoreAwayError
 from experiments.tracking.stored_run import StoredRun
 
 FILES = (CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from experiments.tracking import conditions
-from experiments.tracking.store import Store, translated
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import translated
 from experiments.tracking.stored_run import StoredRun, Wanted, chunks
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from experiments.tracking.store import Store, translated
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import translated
 from experiments.tracking.stored_run import StoredRun, Wanted, chunks
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from experiments.tracking.addresses import DATABASES, SERVERS, scheme
 from experiments.tracking.client_reader import ClientReader
 from experiments.tracking.database_reader import DatabaseReader
 from experiments.tracking.server_reader import ServerReader
-from experiments.tracking.store import RunGoneError, Store, translated
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import RunGoneError, translated
 from experiments.tracking.stored_run import Points, Reader, StoredRun, Wanted
 
 

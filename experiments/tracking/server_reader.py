@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from experiments.tracking import conditions
-from experiments.tracking.store import Store, StoreAwayError, translated
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import StoreAwayError, translated
 from experiments.tracking.stored_run import StoredRun, Wanted, chunks
 
 PAGE = 500  # runs of one answer, which a busy server's supervisor has patience for

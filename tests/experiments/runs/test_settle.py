@@ -8,8 +8,8 @@ from experiments.runs.result import RunResult
 from experiments.runs.settle import settle
 from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import has_pending, reconcile
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 
 
 def killed_after_its_result(runs: Path) -> tuple[RunResult, TrackingOptions]:

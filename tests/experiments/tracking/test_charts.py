@@ -15,9 +15,9 @@ from torch import nn
 from experiments.measures.network import measure
 from experiments.tracking import charts
 from experiments.tracking.charts import NOTE_TAG, VIEW_TAG, charts_link, missing_tags
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import Store
-from experiments.tracking.tracker import open_run
 from tests.experiments.tracking.mlflow_page import axes, in_page, unpacked
 
 # Of a chart of every type that the page knows; the others stand where its class does.

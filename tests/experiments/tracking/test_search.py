@@ -19,7 +19,8 @@ from experiments.tracking.database_reader import DatabaseReader
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.search import Search
 from experiments.tracking.server_reader import ServerReader
-from experiments.tracking.store import RefusedError, Store, StoreAwayError
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import RefusedError, StoreAwayError
 from experiments.tracking.stored_run import Reader, StoredRun, Wanted
 from tests.experiments.studies import stored
 from tests.experiments.tracking.server import Server

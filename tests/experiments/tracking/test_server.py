@@ -15,9 +15,10 @@ from experiments.tracking.card import CardFile, read_card
 from experiments.tracking.charts import VIEW_TAG
 from experiments.tracking.delivery import Sender
 from experiments.tracking.lookup import find_run
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.store import Store, StoreAwayError
-from experiments.tracking.tracker import open_run
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import StoreAwayError
 from tests.experiments.tracking.server import Server
 
 
