@@ -2,27 +2,38 @@
 
 The runs are not trained: rows as many and as long as real ones have are written straight into an SQLite store, with
 errors drawn from normal distributions. What is timed reads them as it reads any other. CPU seconds of this process,
-imports left out; the store is in `--folder`, made when it is not there. The folders that a plan looks at are made anew
-each time (see `large_plan`): they depend on the code.
+imports left out; the store is in `--folder`, made when it is not there. With `--server` the same store is read a second
+time over a tracking server, whose own CPU seconds are a row of their own. The folders that a plan looks at are made
+anew each time (see `large_plan`): they depend on the code.
 """
 
 import argparse
 import hashlib
+import os
 import random
+import resource
 import shutil
+import signal
+import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.studies import membership
 from experiments.studies.study import Study
 from experiments.studies.written import WrittenArm, WrittenReplicate, WrittenStudy
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import Store
+
+if TYPE_CHECKING:
+    from experiments.studies.gather import Gathered
 
 NAME = "large"
 EPOCHS = 10
@@ -95,19 +106,62 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def time_report(runs_dir: Path, to: Path) -> list[tuple[str, float, float]]:
-    """Time the parts of `whydeep report`: name, CPU and wall seconds of each."""
-    from experiments.studies.gather import Gathered, gather  # noqa: PLC0415 - imports are not what is timed
-    from experiments.studies.judging import judged  # noqa: PLC0415
-    from experiments.studies.report import write_report  # noqa: PLC0415
+def time_reading(options: TrackingOptions) -> "tuple[Gathered, float, float]":
+    """Read the study from a store: what was read, and the CPU and wall seconds it took."""
+    from experiments.studies.gather import gather  # noqa: PLC0415 - imports are not what is timed
     from experiments.tracking.search import Search  # noqa: PLC0415
 
-    search = Search(Store(TrackingOptions(runs_dir=str(runs_dir)).destination(), 10.0))
+    search = Search(Store(options.destination(), options.timeout_seconds))
     search.tagged({membership.KIND_TAG: "study"}, wanted_tags=[])
     found: list[Gathered] = []
-    rows = [("read from MLflow", *timed(lambda: found.append(gather(search, NAME, membership.AS_WRITTEN))))]
-    rows.append(("write the report", *timed(lambda: write_report(to, found[0], judged(found[0])))))
+    cpu, wall = timed(lambda: found.append(gather(search, NAME, membership.AS_WRITTEN)))
+    return found[0], cpu, wall
+
+
+def time_report(runs_dir: Path, to: Path, *, server: bool = False) -> list[tuple[str, float, float]]:
+    """Time the parts of `whydeep report`: name, CPU and wall seconds of each."""
+    from experiments.studies.judging import judged  # noqa: PLC0415 - imports are not what is timed
+    from experiments.studies.report import write_report  # noqa: PLC0415
+
+    found, cpu, wall = time_reading(TrackingOptions(runs_dir=str(runs_dir)))
+    rows = [("read from SQLite", cpu, wall)]
+    if server:
+        before, began = _children_seconds(), time.perf_counter()
+        with served(runs_dir) as address:
+            found, cpu, wall = time_reading(TrackingOptions(uri=address, runs_dir=str(runs_dir)))
+        rows.append(("read from a server", cpu, wall))
+        rows.append(("the server's own", _children_seconds() - before, time.perf_counter() - began))
+    rows.append(("write the report", *timed(lambda: write_report(to, found, judged(found)))))
     return rows
+
+
+@contextmanager
+def served(runs_dir: Path) -> Iterator[str]:
+    """Run a tracking server on loopback over the store of `runs_dir`, with as many workers as it takes by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{runs_dir.resolve()}/mlflow.db"]
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+        command,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=1).close()  # noqa: S310 - loopback
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
 
 
 def main() -> int:
@@ -116,14 +170,14 @@ def main() -> int:
     parser.add_argument("--arms", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=500)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "whydeep-large-study")
+    parser.add_argument("--server", action="store_true", help="read it over a tracking server too")
     given = parser.parse_args()
     runs_dir = given.folder / f"{given.arms}x{given.seeds}"
     if not (runs_dir / "done").exists():
         shutil.rmtree(runs_dir, ignore_errors=True)
         make_store(runs_dir, large_study(given.arms, given.seeds))
         (runs_dir / "done").touch()
-    rows = time_report(runs_dir, runs_dir / "report")
-    for name, cpu, wall in [*rows, ("report", sum(row[1] for row in rows), sum(row[2] for row in rows))]:
+    for name, cpu, wall in time_report(runs_dir, runs_dir / "report", server=given.server):
         print(f"{name:<20} {cpu:6.2f} s CPU {wall:6.2f} s wall")
     from experiments.benchmarks.large_plan import time_plan  # noqa: PLC0415 - imports are not what is timed
 
@@ -135,6 +189,11 @@ def main() -> int:
     for file in sorted((runs_dir / "report").iterdir()):
         print(f"{file.name:<20} {file.stat().st_size / 1e6:6.2f} MB")
     return 0
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _arm_rows(

@@ -32,8 +32,8 @@ from experiments.runs.configuration import compose
 from experiments.runs.training import watchers
 from experiments.runs.validation import validate
 from experiments.tracking.logger import TrackerLogger
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 from lightning_modules import schedules
 from lightning_modules.classification import ClassificationBatch, ClassificationModule
 from lightning_modules.initialisation import initialise

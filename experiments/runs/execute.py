@@ -34,8 +34,9 @@ from experiments.tracking.credentials import masked
 from experiments.tracking.leftovers import end_left_run, reconcile
 from experiments.tracking.locks import holder
 from experiments.tracking.logger import TrackerLogger
+from experiments.tracking.opening import open_run, written_by
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import RunTracker, open_run, written_by
+from experiments.tracking.tracker import RunTracker
 
 __all__ = ["RunFailed", "RunKilled", "RunResult", "execute"]
 

@@ -12,8 +12,9 @@ from experiments.runs.label import PARENT_TAG, Label
 from experiments.runs.place import tracking_options
 from experiments.runs.search import LENGTH, OBJECTIVE, Found
 from experiments.tracking.credentials import masked
+from experiments.tracking.opening import open_run
 from experiments.tracking.parents import parent_by_key
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker
 
 KIND_TAG = "whydeep.kind"
 WAIT_SECONDS = 15.0

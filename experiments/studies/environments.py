@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from experiments.runs.ingredients import HARDWARE
-from experiments.tracking.search import StoredRun
+from experiments.tracking.stored_run import StoredRun
 
 # Packages whose versions can change a number of the report; all of them are in each run's provenance.
 TOLD_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "albumentations", "numpy")

@@ -70,7 +70,7 @@ def panels(comparison: Comparison, curves: Curves, effects: Sequence[Effect] = (
     ]
     rows = [effect for effect in effects or claimed_effects(comparison, {}, {}) if effect.estimate is not None]
     if rows:
-        margins = "; grey marks a claim's margin" if any(row.margin for row in rows) else ""
+        margins = "; grey is what a claim counts as yes" if any(row.margin for row in rows) else ""
         drawn.append(
             Panel(
                 "effects",
@@ -128,14 +128,15 @@ def comparison_figure(title: str, comparison: Comparison, drawn: Sequence[Panel]
         else:
             rows.append([panel])
     heights = [max(panel.height for panel in row) for row in rows]
-    legend = 0.3 * math.ceil(len(comparison.arms) / FEW_ARMS)
+    handles = _legend(comparison)
+    legend = 0.3 * math.ceil(len(handles) / FEW_ARMS)
     figure = new_figure(FULL_WIDTH, sum(heights) + 0.5 + legend)
     figure.suptitle(textwrap.fill(title, 100), x=0.01, ha="left", fontsize=12, weight="bold")
     strips = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
     for strip, row in zip(strips, rows, strict=True):
         for part, panel in zip(strip.subfigures(1, len(row), squeeze=False)[0], row, strict=True):
             panel.draw(part)
-    figure.legend(handles=_legend(comparison), loc="outside lower center", ncols=FEW_ARMS)
+    figure.legend(handles=handles, loc="outside lower center", ncols=FEW_ARMS)
     return figure
 
 
@@ -143,12 +144,12 @@ def comparison_figure(title: str, comparison: Comparison, drawn: Sequence[Panel]
 def panel_figure(panel: Panel, comparison: Comparison) -> Figure:
     """Draw one panel by itself, with a legend of the arms, and room for it, where it names none."""
     named = panel.name in ("seeds", "effects") or panel.width > WIDE
-    rows = 0 if named else math.ceil(len(comparison.arms) / max(1, round(panel.width / 1.7)))
-    figure = new_figure(panel.width, panel.height + 0.2 * rows)
+    handles = [] if named else _legend(comparison)
+    ncols = max(1, round(panel.width / 1.7))
+    figure = new_figure(panel.width, panel.height + 0.2 * math.ceil(len(handles) / ncols))
     panel.draw(figure)
-    if not named:
-        ncols = max(1, round(panel.width / 1.7))
-        figure.legend(handles=_legend(comparison), loc="outside lower center", fontsize=8, ncols=ncols)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=ncols)
     return figure
 
 
@@ -162,8 +163,11 @@ def _note_on_ties(arms: Sequence[ArmSummary], measure: str) -> str:
 
 
 def _legend(comparison: Comparison) -> list[Line2D]:
+    """What tells the arms apart that have something to show; the others are named where their rows are empty."""
     handles = []
     for place, arm in enumerate(comparison.arms):
+        if arm.metric is None:
+            continue
         label = f"{arm.name} (baseline)" if arm.is_baseline else arm.name
         handles.append(Line2D([], [], **look(place), linestyle=LINES[place % len(LINES)], label=label))
     return handles

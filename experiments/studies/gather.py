@@ -16,8 +16,9 @@ from experiments.studies.curves import Curves, chosen_for_curves, while_learning
 from experiments.studies.environments import Environment, Origin, environments
 from experiments.studies.written import FILE, WrittenReplicate, WrittenStudy, read_written
 from experiments.tracking.delivery import REASON_TAG
-from experiments.tracking.search import Search, StoredRun
-from experiments.tracking.store import StoreAwayError
+from experiments.tracking.search import Search
+from experiments.tracking.store_errors import StoreAwayError
+from experiments.tracking.stored_run import StoredRun
 
 TRAIN_SECONDS = "time/train_seconds"
 _TAGS = (

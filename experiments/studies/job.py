@@ -126,7 +126,7 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
     from experiments.runs.label import Label  # noqa: PLC0415
     from experiments.runs.leases import leased  # noqa: PLC0415
     from experiments.runs.log import LOG_FILE, last_lines  # noqa: PLC0415
-    from experiments.tracking.tracker import BusyError  # noqa: PLC0415
+    from experiments.tracking.opening import BusyError  # noqa: PLC0415
 
     began = time.perf_counter()
 

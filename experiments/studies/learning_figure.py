@@ -15,6 +15,7 @@ from experiments.runs.plotting import COLOURS, FAINT, LINES
 from experiments.studies import wording
 from experiments.studies.comparison import ArmSummary, Comparison
 from experiments.studies.curves import Curves
+from experiments.studies.effect_figure import look
 from experiments.studies.intervals import CONFIDENCE
 
 GRID = 5  # small pictures in a row, one for each of many arms
@@ -24,6 +25,10 @@ Array = npt.NDArray[np.float64]
 def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
     """Draw all arms into one picture."""
     axes = figure.subplots()
+    steps = {step for points in curves.by_run.values() for step, _ in points}
+    if len(steps) == 1:
+        _draw_only_step(axes, comparison, curves, steps.pop())
+        return
     tops = [
         _draw_arm(axes, arm, curves, {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]})
         for place, arm in enumerate(comparison.arms)
@@ -31,6 +36,26 @@ def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase) ->
     axes.set_title(wording.titled(curves.metric))
     axes.set_xlabel("optimizer steps")
     _scale(axes, tops)
+
+
+def _draw_only_step(axes: Axes, comparison: Comparison, curves: Curves, step: int) -> None:
+    """Draw the arms side by side where their runs recorded a single step: points with their intervals, no lines."""
+    tops = [0.0]
+    learnt = [(place, arm) for place, arm in enumerate(comparison.arms) if arm.counted]
+    for number, (place, arm) in enumerate(learnt):
+        _, mean, half = mean_course(arm, curves)
+        if not len(mean):
+            continue
+        bar: dict[str, Any] = {} if half is None else {"yerr": half, "capsize": 3.0}
+        aside = number - (len(learnt) - 1) / 2
+        axes.errorbar([aside], mean, **look(place), markersize=7, linestyle="", **bar)
+        tops.append(float((mean + (0 if half is None else half)).max()))
+    axes.set_title(wording.titled(curves.metric))
+    axes.set_xlim(-len(learnt), len(learnt))
+    axes.set_xticks([0], [f"{step}"])
+    axes.set_xlabel("optimizer steps")
+    axes.set_ylim(0, 1.1 * max(tops) or 1.0)
+    axes.grid(visible=True, axis="y")
 
 
 def draw_learning_grid(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:

@@ -16,8 +16,9 @@ from experiments.runs.likeness import test_pictures
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
 from experiments.studies.gather import Gathered
-from experiments.tracking.search import Search, StoredRun
-from experiments.tracking.store import RefusedError, StoreAwayError
+from experiments.tracking.search import Search
+from experiments.tracking.store_errors import RefusedError, StoreAwayError
+from experiments.tracking.stored_run import StoredRun
 
 FILES = (CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE)
 SEED_KEYS = ("seed", "datamodule.seed")

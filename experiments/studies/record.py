@@ -19,13 +19,15 @@ from experiments.studies.gather import Gathered
 from experiments.studies.report import Report, unfinished
 from experiments.studies.written import WrittenArm, WrittenStudy
 from experiments.tracking.delivery import Delivery
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.parents import parent_by_key
 from experiments.tracking.records import FinalStatus
 from experiments.tracking.search import Search
-from experiments.tracking.store import RefusedError, RunGoneError, Store, StoreAwayError
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import RefusedError, RunGoneError, StoreAwayError
 from experiments.tracking.study_charts import study_link, study_view
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker
 
 MEAN, LOW, HIGH = "mean", "low", "high"
 """Of an arm's runs, before the metric's name: `mean/test/top1_error`."""

@@ -1,6 +1,7 @@
 """The report of a study: one HTML file that needs nothing else, the same as Markdown and LaTeX tables, the figure."""
 
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ from experiments.studies.written import FILE
 DOTS_PER_INCH = 200
 FORMATS = ("html", "md", "tex", "png")
 SHOWN_CONFOUNDS = 12
+SHORT_REASON = 120  # characters
+MOST_REASONS = 5  # of one arm in the table of arms; all stand at its runs
 OPEN_RUNS = 60  # up to here every run stands in the open; beyond, the runs of an arm are folded up
 
 
@@ -92,6 +95,7 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "environments": gathered.environments,
         "unfinished": unfinished(comparison.replicates),
         "confounds": confounds_said(written.confounds),
+        "most_reasons": MOST_REASONS,
         "open_runs": len(comparison.replicates) <= OPEN_RUNS,
         "pages": f"{address}/#/experiments/{experiment}/runs/" if address and experiment else None,
         "study_run": gathered.study_run,
@@ -116,6 +120,34 @@ def unfinished(replicates: Sequence[Replicate]) -> str:
     return f"{len(missing)} of {len(replicates)} runs are missing ({kinds})"
 
 
+@dataclass(frozen=True)
+class Missing:
+    """Runs that an arm lacks for one reason.
+
+    Attributes:
+        status: what became of them, in small letters.
+        reason: why, whole.
+        runs: of one arm.
+    """
+
+    status: str
+    reason: str
+    runs: Sequence[Replicate]
+
+    @property
+    def in_short(self) -> str:
+        """The reason, cut where it would fill the page."""
+        return textwrap.shorten(self.reason, SHORT_REASON, placeholder=" …")
+
+
+def by_reason(runs: Sequence[Replicate]) -> list[Missing]:
+    """Put the runs together that are missing for the same reason, in the order of their seeds."""
+    found: dict[tuple[str, str], list[Replicate]] = {}
+    for run in runs:
+        found.setdefault((run.status.lower(), run.reason or ""), []).append(run)
+    return [Missing(status, reason, own) for (status, reason), own in found.items()]
+
+
 def render(template: str, context: Mapping[str, object]) -> str:
     """Render one of the templates beside this file."""
     environment = page_environment(Path(__file__).parent)
@@ -124,6 +156,7 @@ def render(template: str, context: Mapping[str, object]) -> str:
     environment.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
     environment.filters["tex"] = _tex
     environment.filters["anchor"] = lambda run: f"run-{run.arm}-{run.seed}"
+    environment.filters["by_reason"] = by_reason
     environment.filters["short"] = _short
     environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(template).render(context)

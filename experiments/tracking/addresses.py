@@ -12,8 +12,8 @@ from experiments.errors import UserError
 from experiments.tracking.credentials import masked
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_SERVERS = ("http", "https")
-_SCHEMES = (*DATABASES, *_SERVERS, "databricks")
+SERVERS = ("http", "https")
+_SCHEMES = (*DATABASES, *SERVERS, "databricks")
 _ALLOWED = (
     "allowed: null (SQLite in runs_dir), sqlite:///FILE.db, postgresql://…, mysql://…, mssql://…, http(s)://HOST:PORT"
 )
@@ -30,7 +30,7 @@ def check_uri(uri: str, key: str) -> None:
         raise UserError(masked(f"{key}={uri}: MLflow no longer writes to plain folders (file stores); {_ALLOWED}"))
     if kind not in _SCHEMES and kind not in entry_points(group="mlflow.tracking_store").names:
         raise UserError(masked(f"{key}={uri}: no such kind of store; {_ALLOWED}"))
-    if kind in _SERVERS and (problem := _server_problem(uri)):
+    if kind in SERVERS and (problem := _server_problem(uri)):
         raise UserError(masked(f"{key}={uri}: {problem}; allowed: http(s)://HOST:PORT"))
 
 

@@ -17,7 +17,8 @@ from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
 from experiments.tracking.journal import count_lines, read_records
 from experiments.tracking.parents import PARENT_TAG, parents_key
 from experiments.tracking.records import Artifact, DatasetInput, Ended, Metrics, Opened, Params, Tags
-from experiments.tracking.store import RefusedError, RunGoneError, Store, StoreAwayError
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import RefusedError, RunGoneError, StoreAwayError
 
 REASON_TAG = "whydeep.reason"
 REFUSED_TAG = "whydeep.refused"

@@ -14,7 +14,8 @@ from experiments.tracking.journal import Journal, read_records, whole_size
 from experiments.tracking.locks import AlreadyLockedError, RunLock
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.records import Artifact, Ended, FinalStatus, Record, Tags, encode
-from experiments.tracking.store import Store, StoreAwayError
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import StoreAwayError
 
 Proof = Callable[[Path], Path | None]
 

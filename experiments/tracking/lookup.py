@@ -10,7 +10,8 @@ from experiments.tracking.addresses import sqlite_file
 from experiments.tracking.card import FILE_NAME as CARD_NAME
 from experiments.tracking.card import CardFile, RunCard, read_card, run_dirs
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.store import FetchedRun, RefusedError, RunGoneError, Store, StoreAwayError
+from experiments.tracking.store import FetchedRun, Store
+from experiments.tracking.store_errors import RefusedError, RunGoneError, StoreAwayError
 
 _DOWNLOADS = "downloaded"
 _FEWEST_DIGITS = 4

@@ -14,7 +14,8 @@ from experiments.tracking.delivery import REASON_TAG, Sender, batch_of
 from experiments.tracking.leftovers import send_leftover
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.records import FinalStatus, Tags
-from experiments.tracking.store import RefusedError, RunGoneError, Store, StoreAwayError
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import RefusedError, RunGoneError, StoreAwayError
 
 _BACKOFF_SECONDS = (1.0, 60.0)
 _FINISHING_WAIT_SECONDS = 0.5

@@ -1,28 +1,27 @@
-"""One MLflow store, and what can go wrong with it put into four words: away, refused, gone, deleted.
+"""One MLflow store: the calls that recording needs.
 
-This module and `search` alone call MLflow, and they import it when it is first used: the import takes two
-seconds that a run's first steps, and commands that record nothing, should not wait for.
+This module, `connection` and those that read many runs (`search`) alone call MLflow, and they import it when it is
+first used.
 """
 
 import logging
 import os
 import re
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.tracking.addresses import sqlite_file
+from experiments.tracking import conditions
 from experiments.tracking.charts import missing_tags
-from experiments.tracking.credentials import masked
+from experiments.tracking.connection import TIMEOUT, connect, patient_http
 from experiments.tracking.entities import Batch, milliseconds
 from experiments.tracking.limits import DIGEST_CHARACTERS
-from experiments.tracking.locks import exclusive, no_fork
+from experiments.tracking.locks import no_fork
 from experiments.tracking.options import Destination
 from experiments.tracking.records import DatasetInput, FinalStatus, Status
+from experiments.tracking.store_errors import RefusedError, RunDeletedError, RunGoneError, StoreAwayError, translated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,28 +29,9 @@ if TYPE_CHECKING:
 
 RUN_KEY_TAG = "whydeep.run_key"
 
-# An upload of a large checkpoint is answered later than a batch of numbers.
-_UPLOAD_PATIENCE = 20
-_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_LIMIT_EXCEEDED", "NOT_IMPLEMENTED"}
-_WORTH_ANOTHER_TRY = {401, 403, 404, 408, 425, 429}
+_PATIENCE = 20  # an upload of a large checkpoint is answered later than a batch of numbers
 
 _log = logging.getLogger(__name__)
-
-
-class StoreAwayError(RuntimeError):
-    """The store cannot be reached, is busy or wants other credentials: worth another try later."""
-
-
-class RefusedError(RuntimeError):
-    """The store will never accept this."""
-
-
-class RunGoneError(RuntimeError):
-    """The store does not know this run id (any more)."""
-
-
-class RunDeletedError(StoreAwayError):
-    """Somebody deleted the run in the store; nothing can be added until it is restored."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +62,7 @@ class Store:
     def client(self) -> "MlflowClient":
         """MLflow's client; the first use imports MLflow and makes an SQLite store that does not exist yet."""
         with translated(), no_fork():
-            return _connect(self.destination, self._timeout_seconds)
+            return connect(self.destination, self._timeout_seconds)
 
     def answers(self) -> bool:
         """Whether the store can be reached at all."""
@@ -93,6 +73,24 @@ class Store:
         except StoreAwayError:
             return False
         return True
+
+    @property
+    def patience(self) -> int:
+        """Seconds to wait for an answer that takes the store long: an upload, a thousand runs."""
+        return max(round(self._timeout_seconds * _PATIENCE), int(os.environ.get(TIMEOUT, "0")))
+
+    def experiment_ids(self) -> list[str]:
+        """The ids of all experiments that are not deleted."""
+        client = self.client
+        found: list[str] = []
+        token = None
+        while True:
+            with translated():
+                page = client.search_experiments(page_token=token)
+            found += [experiment.experiment_id for experiment in page]
+            token = page.token
+            if not token:
+                return found
 
     def experiment_id(self, name: str) -> str:
         """The id of an experiment, made where it does not exist, with the charts of its pages."""
@@ -147,7 +145,9 @@ class Store:
         """The ids of the runs that carry a run key, first made first; more than one only after a lost answer."""
         client = self.client
         with translated():
-            found = client.search_runs([experiment_id], f"tags.`{RUN_KEY_TAG}` = '{key}'", order_by=["start_time ASC"])
+            found = client.search_runs(
+                [experiment_id], conditions.tagged({RUN_KEY_TAG: key}), order_by=["start_time ASC"]
+            )
             return [run.info.run_id for run in found]
 
     def create_run(self, experiment_id: str, key: str, name: str, start: float) -> str:
@@ -215,7 +215,7 @@ class Store:
         client = self.client
         if not path.exists():
             raise RefusedError(f"{path}: no such file any more")
-        with translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
+        with translated(), patient_http(self.patience):
             if path.is_dir():
                 client.log_artifacts(run_id, str(path), folder or None)
             else:
@@ -241,8 +241,9 @@ class Store:
             if re.fullmatch(r"[0-9a-f]{32}", reference):
                 runs = [client.get_run(reference)]
             else:
-                quoted = reference.replace("'", "")
-                runs = list(client.search_runs(list(experiments), f"attributes.run_name = '{quoted}'", max_results=20))
+                named = conditions.equals("attributes.run_name", reference)
+                runs = list(client.search_runs(list(experiments), named, max_results=20))
+                runs = [run for run in runs if run.info.run_name == reference]
         return [
             FetchedRun(
                 run_id=run.info.run_id,
@@ -259,87 +260,5 @@ class Store:
     def download_artifacts(self, run_id: str, folder: Path) -> None:
         """Fetch all artifacts of a run."""
         client = self.client
-        with translated(), _patient_http(self._timeout_seconds * _UPLOAD_PATIENCE):
+        with translated(), patient_http(self.patience):
             client.download_artifacts(run_id, "", str(folder))
-
-
-def _connect(destination: Destination, timeout_seconds: float) -> "MlflowClient":
-    # Set, not forced: whoever has set them knows why. MLflow's own retries (minutes) would hide a store that is away,
-    # and nothing about a training leaves the machine unasked.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout_seconds))))
-    from mlflow import MlflowClient  # noqa: PLC0415 - MLflow is imported late, as the module says
-
-    for noisy, level in (("mlflow.store.db.utils", logging.CRITICAL), ("alembic", logging.WARNING)):
-        if logging.getLogger(noisy).level == logging.NOTSET:
-            logging.getLogger(noisy).setLevel(level)
-    file = sqlite_file(destination.uri)
-    if file is not None:
-        _make_sqlite(file, destination.artifact_root)
-    return MlflowClient(destination.uri)
-
-
-def _make_sqlite(file: Path, artifact_root: str | None) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - see above
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes that make the tables at once both fail, hence the lock; a process killed half way would leave tables
-    # that nobody can complete, hence the draft.
-    with exclusive(file.with_name(f"{file.name}.lock")):
-        if file.exists() and file.stat().st_size > 0:
-            return
-        draft = file.with_name(f"{file.name}.draft")
-        for left in file.parent.glob(f"{draft.name}*"):
-            left.unlink()
-        store = SqlAlchemyStore(f"sqlite:///{draft}", artifact_root)  # type: ignore[no-untyped-call]
-        store.engine.dispose()
-        # With a write-ahead log the pages of the UI can be read while runs are written.
-        with closing(sqlite3.connect(draft)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        draft.replace(file)
-
-
-@contextmanager
-def _patient_http(seconds: float) -> Iterator[None]:
-    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-    usual = os.environ.get(name)
-    os.environ[name] = str(max(round(seconds), int(usual or 0)))
-    try:
-        yield
-    finally:
-        if usual is not None:
-            os.environ[name] = usual
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn whatever MLflow and its drivers raise into the four errors of this module."""
-    try:
-        yield
-    except (StoreAwayError, RefusedError, RunGoneError):
-        raise
-    except Exception as error:
-        # Data base drivers, object stores and HTTP libraries each bring errors of their own, and a store that cannot be
-        # written must never end a training: what is not known to be final is tried again.
-        code = getattr(error, "error_code", None)
-        answer = getattr(getattr(error, "response", None), "status_code", None)
-        text = _in_short(error)
-        if code == "RESOURCE_DOES_NOT_EXIST":
-            raise RunGoneError(text) from error
-        if code in _REFUSALS or (answer is not None and 400 <= answer < 500 and answer not in _WORTH_ANOTHER_TRY):  # noqa: PLR2004 - HTTP
-            raise RefusedError(text) from error
-        raise StoreAwayError(text) from error
-
-
-def _in_short(error: Exception) -> str:
-    """One line: of a request that failed, what the system said, without the layers that passed it on."""
-    text = masked(" ".join(str(error).split()))
-    if "Max retries exceeded" in text or "Connection" in type(error).__name__:
-        if found := re.search(r"\[Errno -?\d+\] ([^'\")\]]+)", text):
-            return found[1].strip()
-        if "timed out" in text.lower():
-            return "the request timed out"
-    return text[:500] or type(error).__name__

@@ -7,6 +7,7 @@ of the arms' means. Parallel coordinates are of the arms, whose runs have the fa
 import hashlib
 from collections.abc import Sequence
 
+from experiments.tracking import conditions
 from experiments.tracking.charts import (
     MACS,
     PARAMETERS,
@@ -48,7 +49,7 @@ def study_view(study: str, variation: str, metric: str, *, parameters: Sequence[
             "tags.`whydeep.seed`",
             *(f"metrics.`{key}`" for key in (metric, mean, *COSTS)),
         ),
-        condition=f"tags.`whydeep.study` = '{study}' and tags.`whydeep.variation` = '{variation}'",
+        condition=conditions.tagged({"whydeep.study": study, "whydeep.variation": variation}),
         group_by_tag="whydeep.arm",
     )
     return f"{VIEW_PREFIX}{_view_id(study, variation)}", packed_view(

@@ -19,8 +19,8 @@ from experiments.runs.likeness import (
 )
 from experiments.runs.rerun import Disagreement
 from experiments.runs.result import RunResult
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 
 PICTURES = 400
 

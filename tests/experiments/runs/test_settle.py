@@ -12,8 +12,8 @@ from experiments.runs.settle import finished_by, settle
 from experiments.sync import main as sync
 from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import has_pending, reconcile
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 from tests.experiments.conftest import TOY, Whydeep, environment
 from tests.experiments.recorded import run_dirs
 

@@ -97,24 +97,6 @@ def test_of_several_attempts_at_a_run_the_finished_one_counts(runs_dir: Path) ->
     assert {run.seed: run.label for run in gathered(runs_dir).comparison.arm("arm00").counted}[1] == good
 
 
-def test_a_server_is_read_as_a_data_base_is(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    direct = gathered(runs_dir)
-    search = search_of(runs_dir)
-    monkeypatch.setattr(search, "_is_database", False)
-    monkeypatch.setattr("experiments.tracking.search.PAGE", 4)
-    paged = gather(search, NAME, AS_WRITTEN)
-    assert paged.comparison == direct.comparison
-    assert paged.environments == direct.environments
-    assert {run: list(points) for run, points in paged.curves.by_run.items()} == {
-        run: list(points) for run, points in direct.curves.by_run.items()
-    }
-    ids = [run.label for run in direct.comparison.replicates]
-    keys = ("measure/macs", "other/metric0")
-    assert search.named(ids, wanted_tags=["whydeep.seed"], wanted_metrics=keys) == search_of(runs_dir).named(
-        ids, wanted_tags=["whydeep.seed"], wanted_metrics=keys
-    )
-
-
 def test_numbers_that_are_none_do_not_count(runs_dir: Path) -> None:
     lost = run_id_of(runs_dir, "arm00 seed 1")
     with rows(runs_dir) as connection:

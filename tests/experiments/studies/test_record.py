@@ -18,10 +18,11 @@ from experiments.studies.record import StudyRuns, open_study
 from experiments.studies.report import write_report
 from experiments.studies.writing_down import with_run_ids
 from experiments.studies.written import WrittenStudy, read_written
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.search import Search
 from experiments.tracking.store import Store
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker
 from tests.experiments.studies.stored import WRITTEN
 
 METRIC = "test/top1_error"

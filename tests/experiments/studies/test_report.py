@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -195,6 +196,32 @@ def test_the_numbers_are_there(write: Write) -> None:
         assert {said for said in (*numbers, "it broke", "failed") if said not in text} == set()
 
 
+def test_the_table_of_arms_says_why_runs_are_missing(write: Write) -> None:
+    reason = "it broke " + "here and there " * 20 + "at last"
+    runs = [replicate(arm, seed, run_id=RUN_IDS[3 * arm + seed]) for arm in range(2) for seed in range(3)]
+    runs[4:] = [Replicate(ARMS[1], seed, "FAILED", None, reason, ()) for seed in (1, 2)]
+    html = write(compare(ARMS, ARMS[0], METRIC, runs)).html.read_text(encoding="utf-8")
+    table = html[html.index("<h2>Arms</h2>") : html.index("</table>")]
+    assert table.count('<span class="bad">failed</span>') == 1
+    assert f'title="{reason}">it broke here and there' in table
+    assert "…</span>" in table
+    assert table.count("at last") == 1
+    assert 'href="#run-two_conv3x3-1"' in table
+    assert 'href="#run-two_conv3x3-2"' in table
+
+
+def test_many_runs_that_are_missing_are_counted_in_the_table_of_arms(write: Write) -> None:
+    runs = [replicate(arm, seed, run_id=f"{arm}x{seed:030d}") for arm in range(2) for seed in range(50)]
+    runs[:20] = [Replicate(ARMS[0], seed, "FAILED", None, f"it broke in way {seed // 3}", ()) for seed in range(20)]
+    html = write(compare(ARMS, ARMS[0], METRIC, runs)).html.read_text(encoding="utf-8")
+    table = html[html.index("<h2>Arms</h2>") : html.index("</table>")]
+    assert "it broke in way 0" in table
+    assert '<a href="#arm-conv5x5">3 runs</a>' in table
+    assert table.count('<span class="bad">failed</span>') == report.MOST_REASONS
+    assert "other reasons" in table
+    assert Page(html).open == []
+
+
 def test_each_number_of_an_arm_names_its_runs(write: Write) -> None:
     lines = write(comparison()).files["md"].read_text(encoding="utf-8").splitlines()
     row = next(line for line in lines if line.startswith("| two_conv3x3 |"))
@@ -333,7 +360,7 @@ def test_the_effect_plot_shows_differences_and_the_margin_of_the_claim() -> None
     (effect,) = claimed_effects(compared, {"same": CLAIM}, {"same": found})
     assert (effect.contrast, effect.margin, effect.low, effect.high) == ("two_conv3x3 - conv5x5", True, None, 1.0)
     (panel,) = [found for found in panels(compared, curves(compared), [effect]) if found.name == "effects"]
-    assert "margin" in panel.caption
+    assert "grey is what a claim counts as yes" in panel.caption
     (axes,) = panel_figure(panel, compared).axes
     assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1.0, 1.0]
     (band,) = [found for found in axes.collections if type(found).__name__ == "FillBetweenPolyCollection"]
@@ -352,6 +379,30 @@ def test_the_effect_plot_shows_claims_on_any_two_arms_before_the_other_contrasts
         ("x - y", True, -0.5),
         ("two_conv3x3 - conv5x5", False, None),
     ]
+
+
+def test_a_single_epoch_is_points_with_their_intervals_side_by_side() -> None:
+    compared = comparison()
+    one = Curves("val/top1_error", {run: points[:1] for run, points in curves(compared).by_run.items()})
+    learning = next(panel for panel in panels(compared, one) if panel.name == "learning")
+    (axes,) = panel_figure(learning, compared).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["18"]
+    bars = [bar for bar in axes.containers if isinstance(bar, ErrorbarContainer)]
+    places = [float(np.asarray(bar.lines[0].get_xdata())[0]) for bar in bars]
+    low, high = axes.get_xlim()
+    assert low < places[0] < 0 < places[1] < high
+    assert [bar.has_yerr for bar in bars] == [True, True]
+
+
+def test_the_legend_names_the_arms_that_have_points() -> None:
+    runs = [replicate(arm, seed, run_id=RUN_IDS[3 * arm + seed]) for arm in range(2) for seed in range(3)]
+    runs[3:] = [Replicate(ARMS[1], seed, "FAILED", None, "it broke", ()) for seed in range(3)]
+    compared = compare(ARMS, ARMS[0], METRIC, runs)
+    drawn = panels(compared, curves(compared))
+    learning = next(panel for panel in drawn if panel.name == "learning")
+    for figure in (panel_figure(learning, compared), comparison_figure("?", compared, drawn)):
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == ["conv5x5 (baseline)"]
 
 
 def test_many_arms_learn_in_pictures_of_their_own() -> None:

@@ -7,8 +7,8 @@ from mlflow import MlflowClient
 from experiments.tracking.afterwards import tag_ended_run
 from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import has_pending
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 
 
 def test_a_tag_reaches_the_store_and_leaves_the_status_as_it_is(

@@ -1,16 +1,12 @@
 """The charts that every experiment has in MLflow's pages: who writes them when, and in the words of the page's code."""
 
-import base64
-import functools
 import json
 import logging
 import re
 import threading
-import zlib
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -19,45 +15,17 @@ from torch import nn
 from experiments.measures.network import measure
 from experiments.tracking import charts
 from experiments.tracking.charts import NOTE_TAG, VIEW_TAG, charts_link, missing_tags
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import Store
-from experiments.tracking.study_charts import study_link, study_view
-from experiments.tracking.tracker import open_run
+from tests.experiments.tracking.mlflow_page import axes, in_page, unpacked
 
 # Of a chart of every type that the page knows; the others stand where its class does.
 COMMON_FIELDS = {"uuid", "type", "runsCountToCompare", "metricSectionId", "deleted", "isGenerated", "displayName"}
 
 
-def unpacked(view: str) -> dict[str, Any]:
-    """Return the state of a view as the page reads it."""
-    envelope = json.loads(view)
-    kind, packed = envelope["state"].split(";", maxsplit=1)
-    assert kind == "deflate"
-    state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
-    return state
-
-
 def shipped() -> dict[str, Any]:
     return unpacked(missing_tags("1", {})[VIEW_TAG])
-
-
-def axes(chart: dict[str, Any]) -> tuple[str, ...]:
-    """Return the metrics that a chart shows, in its order."""
-    pair = tuple(chart[axis]["key"] for axis in ("xaxis", "yaxis", "zaxis") if axis in chart)
-    return pair or tuple(chart.get("selectedMetrics") or chart["selectedMetricKeys"])
-
-
-@functools.cache
-def page_code() -> str:
-    """Return the JavaScript of the installed MLflow's pages."""
-    folder = Path(mlflow.__file__).parent / "server" / "js" / "build" / "static" / "js"
-    return "\n".join(file.read_text() for file in folder.glob("*.js"))
-
-
-def in_page(pattern: str) -> str:
-    """Return what matches in the pages' code; nothing where nothing does."""
-    found = re.search(pattern, page_code())
-    return "" if found is None else found[0]
 
 
 def experiment_tags(client: MlflowClient) -> dict[str, str]:
@@ -254,31 +222,6 @@ def test_the_page_of_the_installed_mlflow_takes_every_part_of_the_state() -> Non
     assert in_page('"runDateAndNestInfo"')
     assert in_page('"duration"')
     assert in_page(':"Run Name"')
-
-
-def test_the_view_of_a_study_shows_arms_and_replicates_in_words_of_the_page() -> None:
-    tag, value = study_view(
-        "s", "as written", "test/top1_error", parameters=["factor.depth"], mean="mean/test/top1_error"
-    )
-    state = unpacked(value)
-
-    assert tag == "mlflow.sharedViewState.whydeep-study-s"
-    assert f"viewStateShareKey={tag.rpartition('.')[2]}&" in study_link("1", "s", "as written")
-    assert study_link("1", "s", "scale=toy") != study_link("1", "s", "as written")
-    charts_of = {(chart["type"], axes(chart)) for chart in state["compareRunCharts"]}
-    for cost in ("measure/parameters", "measure/macs", "measure/receptive_field"):
-        assert ("SCATTER", (cost, "test/top1_error")) in charts_of
-        assert ("SCATTER", (cost, "mean/test/top1_error")) in charts_of
-    (parallel,) = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]
-    assert parallel["selectedParams"] == ["factor.depth"]
-    assert state["searchFilter"] == "tags.`whydeep.study` = 's' and tags.`whydeep.variation` = 'as written'"
-    taken = json.loads(in_page(r'\["selectedColumns","columnOrder".*?\]'))
-    searched = json.loads(in_page(r'\["searchFilter","orderByKey".*?\]'))
-    assert state.keys() <= {*taken, *searched}
-    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "whydeep.arm"}]
-    assert in_page(r"groupByData:\w+,mode:\w+")
-    assert in_page(r'Tag="tag"')
-    assert in_page(r'Average="average"')
 
 
 def axis_kinds(chart: dict[str, Any]) -> set[str]:

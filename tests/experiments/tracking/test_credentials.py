@@ -7,7 +7,8 @@ import pytest
 
 from experiments.tracking.credentials import is_masked, masked, masked_address
 from experiments.tracking.options import Destination
-from experiments.tracking.store import Store, StoreAwayError
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import StoreAwayError
 from tests.experiments.conftest import TOY, Whydeep
 
 

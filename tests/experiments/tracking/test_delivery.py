@@ -13,9 +13,10 @@ from mlflow.entities import Run
 
 from experiments.tracking.card import CardFile, read_card
 from experiments.tracking.delivery import Sender
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import Store
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker
 
 History = Callable[[str, str], list[tuple[int, float]]]
 Runs = Callable[[], list[Run]]
@@ -136,7 +137,7 @@ NEW_STORE = """
 import sys
 from pathlib import Path
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
+from experiments.tracking.opening import open_run
 runs_dir = Path(sys.argv[1])
 tracker = open_run(runs_dir / sys.argv[2], TrackingOptions(runs_dir=str(runs_dir)), name=sys.argv[2], tags={})
 for step in range(50):

@@ -14,10 +14,11 @@ from mlflow.entities import Run
 from experiments.tracking import delivery as delivery_module
 from experiments.tracking.card import CardFile, read_card
 from experiments.tracking.delivery import Sender
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import Destination, TrackingOptions
 from experiments.tracking.records import DatasetInput
-from experiments.tracking.store import RefusedError, Store, StoreAwayError
-from experiments.tracking.tracker import open_run
+from experiments.tracking.store import Store
+from experiments.tracking.store_errors import RefusedError, StoreAwayError
 
 History = Callable[[str, str], list[tuple[int, float]]]
 Runs = Callable[[], list[Run]]

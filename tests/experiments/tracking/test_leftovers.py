@@ -15,15 +15,15 @@ from experiments.cli import run
 from experiments.tracking.card import read_card
 from experiments.tracking.journal import read_metrics
 from experiments.tracking.leftovers import has_pending, reconcile
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 from tests.experiments.tracking.status import read_status
 
 WRITER = """
 import sys, time
 from pathlib import Path
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
+from experiments.tracking.opening import open_run
 runs_dir, name, deliver = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "deliver"
 options = TrackingOptions(runs_dir=str(runs_dir), experiment="study", deliver=deliver, interval_seconds=0.05)
 tracker = open_run(runs_dir / name, options, name=name, tags={})

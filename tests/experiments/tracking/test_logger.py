@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from experiments.tracking.journal import read_metrics
 from experiments.tracking.logger import TrackerLogger
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker
 
 NAME = "val/acc@1 [odd]"
 

@@ -9,8 +9,8 @@ from experiments.errors import UserError
 from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import has_pending, reconcile
 from experiments.tracking.lookup import find_run
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 
 
 def _record(runs_dir: Path, options: TrackingOptions, name: str, folder: str) -> str:

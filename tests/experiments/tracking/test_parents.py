@@ -7,10 +7,10 @@ import pytest
 from experiments import sync
 from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import has_pending, send_leftover
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.parents import PARENT_TAG, parent_by_key, parents_key
 from experiments.tracking.store import Store
-from experiments.tracking.tracker import open_run
 
 
 def options(runs_dir: Path, *, deliver: bool = True) -> TrackingOptions:

@@ -11,8 +11,8 @@ from mlflow.entities import Run
 
 from experiments.cli import run
 from experiments.tracking.card import read_card
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 
 
 def _journal_only(runs_dir: Path, name: str) -> None:

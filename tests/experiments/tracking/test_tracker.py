@@ -11,9 +11,10 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.tracking.journal import FILE_NAME, read_metrics, read_records
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.records import Ended, Opened, Params, Tags
-from experiments.tracking.tracker import RunTracker, open_run
+from experiments.tracking.tracker import RunTracker
 from tests.experiments.tracking.status import RunStatus, read_status
 
 

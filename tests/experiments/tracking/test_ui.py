@@ -12,8 +12,8 @@ import pytest
 
 from experiments.cli import run
 from experiments.tracking.charts import charts_link
+from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
-from experiments.tracking.tracker import open_run
 
 
 def _free_port() -> int:
