@@ -170,7 +170,7 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
         (["stacked_filter"], "study=stacked_filter: no such study; did you mean 'stacked_filters'?"),
         ([], "no study is named; write whydeep study NAME, where NAME is one of stacked_filters"),
         ([*TOY, "more"], "stacked_filters more: one study at a time"),
-        ([TOY[0], "scale=huge"], "scale=huge: no such scale of this study; allowed: full, laptop, toy"),
+        ([TOY[0], "scale=huge"], "scale=huge: no such scale of this study; allowed: cifar10, full, laptop, toy"),
         ([*TOY, "trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),
         ([*TOY, "model=vgg11"], "model=vgg11: the arms differ in 'model'"),
         ([*TOY, "optimizer.lr=1,2"], "optimizer.lr=1,2: several values; a study takes one for all arms"),
