@@ -1,8 +1,8 @@
 """Many runs read from a tracking server, by MLflow's REST interface.
 
 The answers are what MLflow's client is given too. It makes a protocol buffer of each value of each run in Python, and
-its own objects of those: 40 seconds for ten thousand runs, where a reader of JSON needs less than four. The server
-needs longer than either, so that it is asked several things at once: each of its workers answers one.
+its own objects of those: for ten thousand runs 19 seconds and a gigabyte, where reading the JSON takes four seconds.
+The server needs longer than either, so that it is asked several things at once: each of its workers answers one.
 """
 
 import json
