@@ -25,9 +25,9 @@ Array = npt.NDArray[np.float64]
 def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
     """Draw all arms into one picture."""
     axes = figure.subplots()
-    steps = {step for points in curves.by_run.values() for step, _ in points}
+    steps = _steps(curves)
     if len(steps) == 1:
-        _draw_only_step(axes, comparison, curves, steps.pop())
+        _draw_only_step(axes, comparison, curves, steps[0])
         return
     tops = [
         _draw_arm(axes, arm, curves, {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]})
@@ -73,10 +73,17 @@ def draw_learning_grid(comparison: Comparison, curves: Curves, figure: FigureBas
         axes.set_visible(False)
     # All share their scales.
     _scale(grid.flat[0], tops, ticks=3)
+    if len(steps := _steps(curves)) == 1:
+        grid.flat[0].set_xticks(steps)
     for axes in grid.flat[1:]:
         axes.grid(visible=True, axis="y")
     figure.supxlabel("optimizer steps", fontsize=9)
     figure.supylabel(wording.titled(curves.metric), fontsize=9)
+
+
+def _steps(curves: Curves) -> list[int]:
+    """All steps that any of the runs recorded."""
+    return sorted({step for points in curves.by_run.values() for step, _ in points})
 
 
 def mean_course(arm: ArmSummary, curves: Curves) -> tuple[Array, Array, Array | None]:
@@ -103,6 +110,8 @@ def _draw_arm(axes: Axes, arm: ArmSummary, curves: Curves, how: dict[str, Any]) 
     if half is None:
         return top
     low, high = np.maximum(mean - half, 0), mean + half
+    if len(steps) == 1:  # no band can be seen
+        axes.errorbar(steps, mean, yerr=[mean - low, high - mean], capsize=3.0, **how)
     axes.fill_between(steps, low, high, color=how["color"], alpha=0.14, linewidth=0)
     axes.plot(steps, np.stack([low, high], axis=1), **how, linewidth=0.7, alpha=0.8)
     return max(top, float(high[-(len(high) // 4) - 1 :].max()))

@@ -394,6 +394,20 @@ def test_a_single_epoch_is_points_with_their_intervals_side_by_side() -> None:
     assert [bar.has_yerr for bar in bars] == [True, True]
 
 
+def test_a_single_epoch_of_many_arms_has_its_step_and_intervals() -> None:
+    names = [f"arm{number}" for number in range(8)]
+    runs = [
+        replace(replicate(0, seed, run_id=f"{name}{seed}"), arm=name, seed=seed) for name in names for seed in range(3)
+    ]
+    compared = compare(names, "arm0", METRIC, runs)
+    one = Curves("val/top1_error", {run.label: [(18, 5.0 + run.seed)] for run in runs})
+    learning = next(panel for panel in panels(compared, one) if panel.name == "learning")
+    figure = panel_figure(learning, compared)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [list(axes.get_xticks()) for axes in shown] == [[18]] * 8
+    assert all(any(isinstance(bar, ErrorbarContainer) for bar in axes.containers) for axes in shown)
+
+
 def test_the_legend_names_the_arms_that_have_points() -> None:
     runs = [replicate(arm, seed, run_id=RUN_IDS[3 * arm + seed]) for arm in range(2) for seed in range(3)]
     runs[3:] = [Replicate(ARMS[1], seed, "FAILED", None, "it broke", ()) for seed in range(3)]
