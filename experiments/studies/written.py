@@ -8,9 +8,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from experiments.errors import UserError
+from experiments.studies.membership import WRITTEN_FILE
 from experiments.studies.study import Study
 
-FILE = "study.json"
+FILE = WRITTEN_FILE
 FORMAT = 1
 
 
