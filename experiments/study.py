@@ -11,11 +11,11 @@ keys:
   seeds=N or [a,b]   other replicates of each arm: seeds 0 to N - 1, or the listed ones
   workers=N          so many runs at once, each in a process of its own; 1 by default, all in this one
   launcher=NAME      pool, submitit_local, submitit_slurm or ray; hydra.launcher.KEY=VALUE sets what it takes
-  retries=N          how often a run that crashed is tried again; 1 by default
+  retries=N          how often a run that crashed is tried again at once; 1 by default
   yes=true           on a terminal, do not ask before a long study
   KEY=VALUE          any setting of `whydeep train`, for all arms alike
 
-Runs that are finished are not run again; what is stopped, even by `kill -9`, continues with the same command.
+Finished runs are not run again; what was stopped, even by `kill -9`, or failed continues with the same command.
 Studies are the files in conf/study; docs/studies.md says how to write one.
 """
 

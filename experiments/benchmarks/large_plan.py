@@ -6,7 +6,7 @@ The runs are not trained: folders as real ones leave them are written under the 
 import io
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -56,8 +56,8 @@ def planned_study(arms: int, seeds: int, overrides: Sequence[str] = ()) -> Study
 
 def time_plan(
     runs_dir: Path, name: str, arms: int, seeds: int, *, timed: Timed, run_id: Callable[[str, int], str]
-) -> list[tuple[str, float, float]]:
-    """Time what `whydeep study` does around its runs: name, CPU and wall seconds of each part.
+) -> Iterator[tuple[str, float, float]]:
+    """Time what `whydeep study` does around its runs; yield name, CPU and wall seconds of each part.
 
     Args:
         runs_dir: of the runs, whose store has those of `run_id`.
@@ -86,16 +86,15 @@ def time_plan(
     remember(last[0].states, folder)
     for state in last[0].states:
         _leave_runs(state, runs_dir, run_id)
-    rows = [("plan, all done", *timed(plan(study)))]
-    rows.append(("go on, all done", *timed(lambda: last[0].run(ExecutionOptions()))))
-    rows.append(("plan, all stale", *timed(plan(planned_study(arms, seeds, [EDITED])))))
+    yield "plan, all done", *timed(plan(study))
+    yield "go on, all done", *timed(lambda: last[0].run(ExecutionOptions()))
+    yield "plan, all stale", *timed(plan(planned_study(arms, seeds, [EDITED])))
     for state in last[0].states:
         for one in state.replicates[seeds // 2 :]:
             shutil.rmtree(one.result.run_dir if one.result is not None else one.run_dir)
-    rows.append(("plan, half done", *timed(plan(study))))
+    yield "plan, half done", *timed(plan(study))
     to_do = [one.run for state in last[0].states for one in state.replicates if one.kind == "to do"]
-    rows.append(("jobs of the others", *timed(lambda: jobs_of(to_do, folder / "jobs"))))
-    return rows
+    yield "jobs of the others", *timed(lambda: jobs_of(to_do, folder / "jobs"))
 
 
 def _leave_runs(state: ArmState, runs_dir: Path, run_id: Callable[[str, int], str]) -> None:

@@ -185,7 +185,7 @@ def main() -> int:
         return _digits("run", arm, seed, 32)
 
     for name, cpu, wall in time_plan(runs_dir, NAME, given.arms, given.seeds, timed=timed, run_id=run_id):
-        print(f"{name:<20} {cpu:6.2f} s CPU {wall:6.2f} s wall")
+        print(f"{name:<20} {cpu:6.2f} s CPU {wall:6.2f} s wall", flush=True)
     for file in sorted((runs_dir / "report").iterdir()):
         print(f"{file.name:<20} {file.stat().st_size / 1e6:6.2f} MB")
     return 0

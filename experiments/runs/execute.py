@@ -83,6 +83,11 @@ def _execute(
     identity = identity_of(assembly)
     run_dir, session = _agree(assembly, identity)
     finished = RunResult.read(run_dir)
+    if finished is not None and finished.identity != identity.digest:
+        # The name of its folder has the first digits alone.
+        raise UserError(
+            f"{run_dir}: holds a run of another identity ({finished.identity}, not {identity.digest}); move it away"
+        )
     if finished is not None and finished.status == "FINISHED":
         return settle(finished, tracking_options(cfg)).again()
     if heartbeat is not None:

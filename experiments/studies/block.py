@@ -11,14 +11,14 @@ from experiments.studies.claims_said import Judged
 from experiments.studies.gather import Gathered
 from experiments.studies.report import render, report_context
 
-END = "<!-- /whydeep:report -->"
+BEGIN, END = "<!-- whydeep:report ", "<!-- /whydeep:report -->"
 
 
 def begin(gathered: Gathered) -> str:
     """The line before the block of a study, or of one of its variations."""
     written = gathered.written
     varied = "" if written.variation == membership.AS_WRITTEN else f" {written.variation}"
-    return f"<!-- whydeep:report {written.name}{varied} -->"
+    return f"{BEGIN}{written.name}{varied} -->"
 
 
 def block(gathered: Gathered, verdicts: Mapping[str, Judged]) -> str:
@@ -76,7 +76,11 @@ def _place(file: Path, text: str, gathered: Gathered) -> tuple[int, int]:
     """Where what is between the marks begins and ends."""
     mark = begin(gathered)
     start = text.find(mark)
-    end = text.find(END, start)
-    if start < 0 or end < 0:
+    if start < 0:
         raise UserError(f"{file}: has no block between {mark} and {END}; write both lines where it shall stand")
-    return start + len(mark), end
+    start += len(mark)
+    end, another = text.find(END, start), text.find(BEGIN, start)
+    if end < 0 or 0 <= another < end:
+        line = text.count("\n", 0, start) + 1
+        raise UserError(f"{file}:{line}: {mark} has no {END} after it; write that line where the block shall end")
+    return start, end

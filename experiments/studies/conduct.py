@@ -26,7 +26,7 @@ from experiments.studies.judging import judged
 from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
 from experiments.studies.record import open_study
-from experiments.studies.report import Report, write_report
+from experiments.studies.report import FORMATS, Report, write_report
 from experiments.studies.state import RunState, look, remember
 from experiments.studies.study import Study
 from experiments.studies.table import print_answer
@@ -48,7 +48,7 @@ class Answer:
     Attributes:
         gathered: the study and what became of its runs.
         verdicts: on its claims, by their names.
-        report: its files.
+        report: its files; none where the study was stopped.
         delivery: what MLflow has of the study's run.
         link: the address of the study's charts below that of the MLflow pages; `None` until the store has answered.
         stopped_by: the signal that ended the study before its time.
@@ -71,7 +71,8 @@ class Answer:
         print_answer(console, self.gathered, self.verdicts)
         for confound in self.gathered.written.confounds:
             console.print(Text(f"confound: {confound.sentence()}", style="bold red"))
-        print(f"\nreport: {self.report.html}")
+        if "html" in self.report.files:
+            print(f"\nreport: {self.report.html}")
         if "png" in self.report.files:
             print(f"figure: {self.report.files['png']}")
         if self.delivery.pending:
@@ -118,6 +119,7 @@ class Conduct:
         if varied != membership.AS_WRITTEN:
             self.title = f"{name} ({varied})"
         self._folder = membership.study_folder(self.runs_dir, name, varied)
+        membership.check_folder(self._folder, name, varied)
         for arm in arms:
             check_place(arm.cfg)
         check_declared(arms, study.declared)
@@ -173,7 +175,9 @@ class Conduct:
         recorded.update(replace(with_run_ids(self._written, replicates), confounds=confounds))
         gathered = gather_at_hand(recorded.written, replicates)
         verdicts = judged(gathered)
-        report = write_report(recorded.folder, gathered, verdicts)
+        # Who stops a study does not wait for its pictures; `whydeep report` draws what there is.
+        formats = FORMATS if execution.stopped_by is None else ()
+        report = write_report(recorded.folder, gathered, verdicts, formats=formats)
         delivery = recorded.finish(gathered, verdicts, report)
         return Answer(
             gathered,

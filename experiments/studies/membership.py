@@ -5,10 +5,12 @@ has, given on the command line; what only says where and how runs are executed, 
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from experiments.errors import UserError
 from experiments.runs.label import PARENT_TAG, Label
 from experiments.runs.options import EXECUTION_KEYS
 from experiments.runs.overrides import override_key
@@ -24,6 +26,7 @@ SWEEP_TAG = "whydeep.sweep"
 
 Kind = Literal["study", "arm", "run", "sweep"]
 AS_WRITTEN = "as written"
+WRITTEN_FILE = "study.json"
 
 
 def variation(overrides: Sequence[str], scale: str | None = None, reproduction: str | None = None) -> str:
@@ -45,6 +48,30 @@ def study_folder(runs_dir: Path, name: str, varied: str) -> Path:
     if varied == AS_WRITTEN:
         return runs_dir / name
     return runs_dir / f"{name}-{hashlib.sha256(varied.encode()).hexdigest()[:6]}"
+
+
+def check_folder(folder: Path, name: str, varied: str) -> None:
+    """Refuse the folder of another study or variation: of what tells variations apart it has the first digits alone.
+
+    Args:
+        folder: of `study_folder`.
+        name: of the study.
+        varied: its variation.
+
+    Raises:
+        UserError: one line.
+    """
+    file = folder / "study" / WRITTEN_FILE
+    try:
+        written = json.loads(file.read_bytes())
+        found = written["name"], written["variation"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # nobody has run it; or what is there is damaged, and is written anew
+    if found != (name, varied):
+        raise UserError(
+            f"{folder}: holds {found[0]} ({found[1]}), whose folder has the same name as that of {name} ({varied}); "
+            "choose another runs_dir, or move this folder away"
+        )
 
 
 def study_tags(kind: Kind, name: str, varied: str, arm: str | None = None) -> dict[str, str]:

@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from experiments.errors import UserError
 from experiments.studies.confound import Confound
+from experiments.studies.membership import WRITTEN_FILE
 from experiments.studies.study import Study
 
-FILE = "study.json"
+FILE = WRITTEN_FILE
 FORMAT = 1
 
 

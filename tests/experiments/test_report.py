@@ -146,6 +146,25 @@ def test_a_file_without_the_block_is_one_line(runs_dir: Path, tmp_path: Path) ->
     assert page.read_text() == "# nothing\n"
 
 
+@pytest.mark.parametrize(
+    "rest", ["\nkept\n", "\nkept\n<!-- whydeep:report other -->\nanother study's\n<!-- /whydeep:report -->\n"]
+)
+def test_a_block_that_is_not_closed_is_one_line_and_nothing_is_overwritten(
+    runs_dir: Path, tmp_path: Path, rest: str
+) -> None:
+    page = tmp_path / "page.md"
+    text = f"# title\n<!-- whydeep:report large -->{rest}"
+    page.write_text(text)
+    for key in ("check", "write"):
+        with pytest.raises(UserError) as refused:
+            report.main(["large", f"runs_dir={runs_dir}", f"{key}={page}"])
+        assert str(refused.value) == (
+            f"{page}:2: <!-- whydeep:report large --> has no <!-- /whydeep:report --> after it; "
+            "write that line where the block shall end"
+        )
+    assert page.read_text() == text
+
+
 def test_help_says_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main(["--help"]) == 0
     told = capsys.readouterr().out

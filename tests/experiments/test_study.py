@@ -11,6 +11,9 @@ import mlflow
 import pytest
 
 from experiments.runs.result import RunResult
+from experiments.studies.comparison import Replicate
+from experiments.studies.execution import Execution
+from experiments.studies.job import Job
 from experiments.study import main
 from tests.experiments.conftest import Start, Whydeep
 
@@ -130,6 +133,21 @@ def test_an_arm_that_always_fails_leaves_the_others_complete(
     # The plan says what failed before, and why.
     assert main(["breaks", "tracking=local", "plan=true"]) == 0
     assert re.search(r"failed before: broken, seeds 0, 1: .*loss", capsys.readouterr().out)
+    # The next command tries them again, and them alone, whatever failed them.
+    asked: list[Job] = []
+
+    def stopped(jobs: list[Job], *_: object, **__: object) -> Execution:
+        asked.extend(jobs)
+        return Execution([Replicate(one.arm, one.seed, "NOT RUN", None, "stopped") for one in jobs], signal.SIGINT)
+
+    monkeypatch.setattr("experiments.studies.conduct.execute_all", stopped)
+    page = next(tmp_path.glob("runs/breaks/study/report.html"))
+    page.unlink()
+    assert main(["breaks", "tracking=local"]) == 128 + signal.SIGINT
+    assert [(job.arm, job.seed) for job in asked] == [("broken", 0), ("broken", 1)]
+    # Who stops a study is told how to go on, and does not wait for its pictures.
+    assert "whydeep: stopped; to continue: whydeep study breaks tracking=local" in capsys.readouterr().err
+    assert not page.exists()
 
 
 def test_one_arm_alone_without_claims_runs_and_nothing_is_judged(

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,6 +327,16 @@ def test_a_run_found_locked_is_busy_at_once(tmp_path: Path) -> None:
     lock.release()
     assert outcome.status == "BUSY"
     assert Beat.read(job.file("progress")) is not None
+
+
+def test_the_folder_of_another_identity_is_not_taken_for_the_runs_own(tmp_path: Path) -> None:
+    (job,) = toy_jobs(tmp_path, 1, ("tracking=local",), {"narrow": ("model.network.widths=[4,4]",)})
+    run_dir = attempts.latest(tmp_path / "runs", identified(job))
+    run_dir.mkdir(parents=True)
+    replace(result(job), run_dir=run_dir).write()
+    outcome = perform(job)
+    assert outcome.status == "FAILED"
+    assert str(outcome.reason).startswith(f"{run_dir}: holds a run of another identity (i, not ")
 
 
 def identified(job: Job) -> str:

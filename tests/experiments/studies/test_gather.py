@@ -131,3 +131,24 @@ def test_an_unknown_study_is_one_line(runs_dir: Path, name: str, varied: str, sa
     with pytest.raises(UserError) as refused:
         gather(search_of(runs_dir), name, varied)
     assert str(refused.value) == said
+
+
+def test_of_two_runs_of_one_study_the_later_is_the_whole(runs_dir: Path) -> None:
+    first = gathered(runs_dir).study_run
+    assert first is not None
+    with rows(runs_dir) as connection:
+        (columns, began) = (
+            [row[1] for row in connection.execute("pragma table_info(runs)")],
+            connection.execute("select start_time from runs where run_uuid = ?", (first.run_id,)).fetchone()[0],
+        )
+        for run_id, later in (("f" * 32, 1000), ("0" * 32, -1000)):
+            own = {"run_uuid": f"'{run_id}'", "start_time": str(began + later)}
+            chosen = ", ".join(own.get(column, column) for column in columns)
+            connection.execute(f"insert into runs select {chosen} from runs where run_uuid = ?", (first.run_id,))  # noqa: S608 - names of ours
+            connection.execute(
+                "insert into tags (key, value, run_uuid) select key, value, ? from tags where run_uuid = ?",
+                (run_id, first.run_id),
+            )
+    found = gathered(runs_dir).study_run
+    assert found is not None
+    assert found.run_id == "f" * 32
