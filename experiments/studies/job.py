@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from experiments.runs.result import RunResult
+    from experiments.tracking.tracker import BusyError
 
 # A run is held for a moment longer than its process lives, where that one was killed: by its own processes, which
-# notice a little later.
+# notice a little later. One that is held for longer is being trained, by another study that has it too: that is said.
 BUSY_SECONDS = 20.0
+POLL_SECONDS = 0.2
 
 JobStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -118,7 +121,6 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
     """
     from omegaconf import OmegaConf  # noqa: PLC0415 - workers set their environment first
 
-    from experiments.runs import asked  # noqa: PLC0415
     from experiments.runs.callbacks import RunFailed, RunKilled  # noqa: PLC0415
     from experiments.runs.endings import is_crash  # noqa: PLC0415
     from experiments.runs.execute import execute  # noqa: PLC0415
@@ -147,17 +149,34 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
             told = killed if isinstance(killed, RunKilled) else RunKilled(signal.SIGINT)
             return ended("KILLED", told, result=told.result, signal_number=told.signal_number)
         except BusyError as busy:
-            if (number := asked.stopped_by()) is not None:
+            if (number := _wait_for_other(busy, job)) is not None:
                 return ended("KILLED", RunKilled(number), signal_number=number)
-            if time.perf_counter() - began > BUSY_SECONDS:
-                return ended("FAILED", busy)
-            time.sleep(0.2)
         except Exception as error:  # noqa: BLE001 - whatever ends one run, the others go on
             recorded = error.result if isinstance(error, RunFailed) else None
             log = "" if recorded is None else last_lines(recorded.run_dir / LOG_FILE)
             return ended("FAILED", error, result=recorded, crashed=is_crash(error), log=log)
         else:
             return ended("FINISHED", result=result)
+
+
+def _wait_for_other(busy: "BusyError", job: Job) -> int | None:
+    """Wait until nobody holds the run any more: it is finished then, or its process died and it is gone on with.
+
+    However long that takes: the system lets go of a lock whose process has died. Returns the signal that told this
+    process to stop meanwhile, if one did.
+    """
+    from experiments.runs import asked  # noqa: PLC0415 - workers set their environment first
+    from experiments.tracking.locks import is_locked  # noqa: PLC0415
+
+    began, said = time.perf_counter(), False
+    while (number := asked.stopped_by()) is None:
+        time.sleep(POLL_SECONDS)
+        if not is_locked(busy.run_dir):
+            return None
+        if not said and time.perf_counter() - began > BUSY_SECONDS:
+            print(f"{job.arm} seed {job.seed}: another process trains this run; waiting for it", file=sys.stderr)
+            said = True
+    return number
 
 
 def reason_of(error: BaseException) -> str:

@@ -94,14 +94,19 @@ def open_run(
 
 
 class BusyError(UserError):
-    """Another process writes the run."""
+    """Another process writes the run in `run_dir`."""
+
+    def __init__(self, run_dir: Path, text: str) -> None:
+        super().__init__(text)
+        self.run_dir = run_dir
 
 
 def written_by(run_dir: Path, holder: str) -> BusyError:
     """Return what is said to whoever wants to write a run that another process writes."""
     return BusyError(
+        run_dir,
         f"run_dir={run_dir}: another process ({holder}) is writing this run; wait until it has ended, "
-        "or choose another directory"
+        "or choose another directory",
     )
 
 
