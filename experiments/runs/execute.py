@@ -144,6 +144,10 @@ def run_here(
     # Whoever died without a word is marked so, and what it could not send goes along.
     dead = [path for path in _left(run_dir.parent) if path != run_dir.resolve()]
     tracker = open_run(run_dir, options, name=label.name or name, tags=label.tags, leftovers=dead)
+    done = RunResult.read(run_dir)
+    if done is not None and done.status == "FINISHED" and processes.process_count(assembly.cfg) == 1:
+        # Another process has finished it since this one looked: to train it on would make it another run.
+        return replace(done, run_id=_closed(tracker, done)).again()
     endings.forget_others()
     with log_file(run_dir / LOG_FILE):
         try:
@@ -271,6 +275,12 @@ def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> Ru
     result = replace(result, run_id=tracker.run_id)
     result.write()
     return result
+
+
+def _closed(tracker: RunTracker, done: RunResult) -> str | None:
+    """Close the record of a run that has nothing to add; return its id."""
+    tracker.finish(done.status, done.reason)
+    return tracker.run_id or done.run_id
 
 
 def _directory(assembly: Assembly, identity: Identity) -> Path:

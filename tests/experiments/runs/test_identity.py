@@ -25,6 +25,8 @@ def test_the_same_run_has_the_same_identity() -> None:
         "model=resnet32",
         "optimizer.lr=0.2",
         "trainer.max_epochs=3",
+        "datamodule.batch_size=64",
+        "trainer.accumulate_grad_batches=2",
         "trainer.precision=64-true",
         "ema_decay=0.9",
     ],

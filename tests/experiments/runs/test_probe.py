@@ -1,0 +1,60 @@
+"""How long a run would take: how many batches of which kind it has, and that timing them leaves it as it was."""
+
+import pytest
+import torch
+
+from experiments.runs.build import Assembly, assemble
+from experiments.runs.configuration import compose
+from experiments.runs.probe import StepTimes, forecast_seconds, time_steps
+
+SMALL = (
+    "model=conv5x5",
+    "model.network.widths=[4,4]",
+    "datamodule=digits",
+    "datamodule.image_size=8",
+    "datamodule.few_samples=10",  # 100 samples
+    "datamodule.batch_size=32",
+)
+# Decimals apart, so that the sum says how many of each there are: of training, then of evaluation.
+TIMES = StepTimes(train=1.0, evaluate=0.001)
+TRAIN, VAL, TEST = 4, 5, 12  # batches; the digits validate on 143 samples, and test on 359
+
+
+def small(*overrides: str) -> Assembly:
+    return assemble(compose([*SMALL, "trainer.max_epochs=3", *overrides]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "training", "evaluated"),
+    [
+        ([], 3 * TRAIN, 3 * VAL + TEST),
+        (["trainer.max_epochs=1"], TRAIN, VAL + TEST),
+        (["datamodule.batch_size=100"], 3 * 1, 3 * 2 + 4),
+        (["trainer.max_steps=5"], 5, 2 * VAL + TEST),
+        (["trainer.max_steps=5", "trainer.accumulate_grad_batches=2"], 10, 3 * VAL + TEST),
+        (["trainer.limit_train_batches=2", "trainer.limit_val_batches=1"], 3 * 2, 3 * 1 + TEST),
+        (["trainer.limit_train_batches=0.5"], 3 * 2, 3 * VAL + TEST),
+    ],
+)
+def test_the_batches_of_training_and_evaluation_are_counted(
+    overrides: list[str], training: int, evaluated: int
+) -> None:
+    assert forecast_seconds(small(*overrides), TIMES) == pytest.approx(training + 0.001 * evaluated)
+
+
+def test_a_limit_of_time_cuts_the_training_and_not_the_test() -> None:
+    assembly = small("+trainer.max_time=00:00:00:02")
+    assert forecast_seconds(assembly, TIMES) == pytest.approx(2 + 0.001 * TEST)
+
+
+def test_timing_leaves_the_network_and_the_data_as_they_were() -> None:
+    assembly = small()
+    before = {name: tensor.clone() for name, tensor in assembly.module.state_dict().items()}
+    training = assembly.module.training
+    times = time_steps(assembly)
+    assert times.train > 0
+    assert times.evaluate > 0
+    after = assembly.module.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert assembly.module.training == training
+    assert all(parameter.grad is None for parameter in assembly.module.parameters())
