@@ -22,7 +22,7 @@ from experiments.studies.execution import jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.prepared import prepare
 from experiments.studies.state import ArmState, remember
-from experiments.studies.study import Study
+from experiments.studies.study import AS_WRITTEN, Study
 from experiments.tracking.card import CardFile, RunCard
 from experiments.tracking.journal import FILE_NAME as JOURNAL
 from experiments.tracking.options import TrackingOptions
@@ -69,7 +69,7 @@ def time_plan(
     """
     quiet()
     folder = membership.study_folder(runs_dir, name, membership.AS_WRITTEN)
-    for left in (folder, *runs_dir.glob("conv5x5-*")):
+    for left in (folder, runs_dir / "aside", *runs_dir.glob("conv5x5-*")):
         shutil.rmtree(left, ignore_errors=True)
     study, last = planned_study(arms, seeds), list[Conduct]()
 
@@ -77,7 +77,7 @@ def time_plan(
         def printed() -> None:
             overrides = [f"runs_dir={runs_dir}"]
             prepared = prepare(what, name, overrides)
-            last[:] = [Conduct(what, prepared, name, membership.AS_WRITTEN, overrides, ["whydeep"])]
+            last[:] = [Conduct(what, prepared, name, AS_WRITTEN, overrides, ["whydeep"])]
             last[0].print_plan(Console(file=io.StringIO(), width=120), workers=1)
 
         return printed
@@ -87,14 +87,19 @@ def time_plan(
     for state in last[0].states:
         _leave_runs(state, runs_dir, run_id)
     yield "plan, all done", *timed(plan(study))
-    yield "go on, all done", *timed(lambda: last[0].run(ExecutionOptions()))
+    half = [one.run_dir for state in last[0].states for one in state.replicates[seeds // 2 :]]
     yield "plan, all stale", *timed(plan(planned_study(arms, seeds, [EDITED])))
-    for state in last[0].states:
-        for one in state.replicates[seeds // 2 :]:
-            shutil.rmtree(one.result.run_dir if one.result is not None else one.run_dir)
+    aside = runs_dir / "aside"
+    aside.mkdir(exist_ok=True)
+    for run_dir in half:
+        run_dir.rename(aside / run_dir.name)
     yield "plan, half done", *timed(plan(study))
     to_do = [one.run for state in last[0].states for one in state.replicates if one.kind == "to do"]
     yield "jobs of the others", *timed(lambda: jobs_of(to_do, folder / "jobs"))
+    for run_dir in half:
+        (aside / run_dir.name).rename(run_dir)
+    plan(study)()
+    yield "go on, all done", *timed(lambda: last[0].run(ExecutionOptions()))
 
 
 def _leave_runs(state: ArmState, runs_dir: Path, run_id: Callable[[str, int], str]) -> None:
