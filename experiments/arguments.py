@@ -65,6 +65,27 @@ def check_keys(overrides: Iterable[str], own: Iterable[str], *, less: Iterable[s
             raise UserError(f"{key}: unknown key; {nearest(key, {*known, *own} - {*less})}")
 
 
+def split_launcher(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return what is set of a study's launcher (`hydra.launcher.KEY=VALUE`, under whatever sign), and all else.
+
+    Raises:
+        UserError: another setting of Hydra itself, which a study would not follow.
+    """
+    settings, others = [], []
+    for argument in arguments:
+        key = override_key(argument)
+        if re.split(r"[./@]", key, maxsplit=1)[0] != "hydra":
+            others.append(argument)
+        elif key.startswith("hydra.launcher."):
+            settings.append(argument)
+        else:
+            raise UserError(
+                f"{argument}: without effect on a study; allowed: launcher=NAME, and hydra.launcher.KEY=VALUE, which "
+                "sets what it takes"
+            )
+    return settings, others
+
+
 def seeds_of(text: str) -> int | list[int]:
     """Read `3` or `[0, 4]`; whether they can be seeds is the study's to say.
 

@@ -34,9 +34,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.arguments import check_keys, seeds_of, split_arguments
+from experiments.arguments import check_keys, seeds_of, split_arguments, split_launcher
 from experiments.cli import run
 from experiments.errors import UserError
+from experiments.runs.overrides import override_key
 
 if TYPE_CHECKING:
     from experiments.runs.reproduction import Reproduction, Request
@@ -139,10 +140,9 @@ def _study(keys: dict[str, str | None], names: Sequence[str], overrides: Sequenc
         if keys[key] is not None:
             hint = "; $OMP_NUM_THREADS says it for a study" if key == "threads" else ""
             raise UserError(f"{key}={keys[key]}: goes with a run, not with study={keys['study']}{hint}")
-    settings = [item for item in overrides if item.startswith("hydra.launcher")]
-    others = tuple(item for item in overrides if item not in settings)
+    settings, others = split_launcher(overrides)
     # A seed is one of the study's: its plan says so where it is given.
-    check_keys([item for item in others if item.partition("=")[0] != "seed"], KEYS, less=["seed"])
+    check_keys([item for item in others if override_key(item) != "seed"], KEYS, less=["seed"])
     target = None if keys["json"] is None else _writable(Path(keys["json"]))
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -154,7 +154,7 @@ def _study(keys: dict[str, str | None], names: Sequence[str], overrides: Sequenc
         name=str(keys["study"]),
         scale=keys["scale"] or AS_WRITTEN,
         seeds=None if keys["seeds"] is None else seeds_of(keys["seeds"]),
-        overrides=others,
+        overrides=tuple(others),
         against=keys["against"],
         runs_dir=Path(keys["runs_dir"] or "runs"),
         options=execution_options(keys["launcher"], keys["workers"], keys["retries"], settings),

@@ -24,7 +24,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from experiments.arguments import check_keys, seeds_of, split_arguments
+from experiments.arguments import check_keys, seeds_of, split_arguments, split_launcher
 from experiments.cli import run
 from experiments.errors import UserError
 from experiments.runs.overrides import is_override, override_key
@@ -55,8 +55,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     names = [argument for argument in argv if not is_override(argument) and not argument.startswith("-")]
     keys, rest = split_arguments([argument for argument in argv if argument not in names], OWN)
-    settings = [item for item in rest if item.startswith("hydra.launcher")]
-    overrides = [item for item in rest if item not in settings]
+    settings, overrides = split_launcher(rest)
     # A seed is one of the study's: plan says so where it is given.
     check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves

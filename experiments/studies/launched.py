@@ -20,6 +20,7 @@ from experiments.runs.asked import SIGNALS
 from experiments.runs.configuration import plain
 from experiments.runs.cores import SHARE, cores
 from experiments.runs.log import last_lines
+from experiments.runs.overrides import override_key
 from experiments.studies.execution_options import EXTRAS
 from experiments.studies.job import Job, JobOutcome
 from experiments.studies.launched_job import CONFIG_NAME, NODE, run_file
@@ -50,7 +51,7 @@ class Launched:
         self._threads: list[threading.Thread] = []
         self._given: list[Job] = []
         self._launcher_name = launcher
-        given = [item.lstrip("+").partition("=")[0] for item in settings]
+        given = [override_key(item) for item in settings]
         if launcher == LOCAL and "hydra.launcher.timeout_min" not in given:
             # An hour by default, after which it would end a run; this machine has no queue to be fair to.
             settings = [*settings, f"hydra.launcher.timeout_min={A_YEAR}"]
@@ -177,6 +178,6 @@ def _launcher(name: str, folder: Path, settings: Sequence[str]) -> tuple[HydraLa
             raise UserError(
                 f"launcher={name}: not installed; pip install 'whydeep[{EXTRAS[name][1]}]' brings it"
             ) from error
-        wrong = next((item for item in settings if item.lstrip("+").partition("=")[0] in str(error)), None)
+        wrong = next((item for item in settings if override_key(item) in str(error)), None)
         said = str(error).splitlines()[0]
         raise UserError(f"{wrong or f'launcher={name}'}: {said}") from error

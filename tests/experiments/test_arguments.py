@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.arguments import check_keys, refuse_doubles, split_arguments
+from experiments.arguments import check_keys, refuse_doubles, split_arguments, split_launcher
 from experiments.errors import UserError
 
 
@@ -36,3 +36,14 @@ def test_a_key_that_no_run_and_no_verb_has_is_one_line(override: str, complaint:
     with pytest.raises(UserError) as error:
         check_keys([override], ["workers"])
     assert str(error.value).startswith(complaint)
+
+
+def test_what_is_set_of_a_launcher_is_told_apart_under_whatever_sign() -> None:
+    settings = ["hydra.launcher.partition=gpu", "+hydra.launcher.new=1", "++hydra.launcher.mem_gb=8"]
+    assert split_launcher(["a=1", *settings, "+b=2", "hydrant=1"]) == (settings, ["a=1", "+b=2", "hydrant=1"])
+
+
+@pytest.mark.parametrize("other", ["hydra/launcher=ray", "hydra.job.name=x", "+hydra.sweep.dir=x", "hydra=default"])
+def test_what_a_study_does_not_follow_of_hydra_is_refused(other: str) -> None:
+    with pytest.raises(UserError, match="without effect on a study; allowed: launcher=NAME, and "):
+        split_launcher([other])

@@ -197,6 +197,8 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
         ([*TOY, "seeds=few"], "seeds=few: must be a number of seeds, or a list such as [0,4]"),
         ([*TOY, "plan=yes"], "plan=yes: must be true or false"),
         ([*TOY, "workers=0"], "workers=0: must be a whole number from 1"),
+        ([*TOY, "hydra/launcher=ray"], "hydra/launcher=ray: without effect on a study"),
+        ([*TOY, "+hydra.launcher.mem_gb=8"], "+hydra.launcher.mem_gb=8: goes with a launcher of Hydra's"),
         ([*TOY, "launcher=cloud"], "launcher=cloud: no such launcher"),
         ([*TOY, "--fast"], "--fast: unknown flag"),
         ([*TOY, "workers=100000"], "workers=100000: must be at most "),
