@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from experiments.arguments import check_keys, split_arguments
 from experiments.cli import run
 from experiments.errors import UserError
+from experiments.runs.overrides import is_override
 
 if TYPE_CHECKING:
     from experiments.studies.gather import Gathered
@@ -54,8 +55,8 @@ def main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     keys, others = split_arguments(_without_flag(argv), {**KEYS, **dict.fromkeys(_TRACKING)})
-    names = [argument for argument in others if "=" not in argument]
-    overrides = [argument for argument in others if "=" in argument]
+    names = [argument for argument in others if not is_override(argument)]
+    overrides = [argument for argument in others if is_override(argument)]
     if len(names) != 1:
         raise UserError(f"{' '.join(names) or 'report'}: give the name of one study, as in `whydeep report NAME`")
     check_keys(overrides, KEYS)

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 from experiments.arguments import check_keys, seeds_of, split_arguments, split_launcher
 from experiments.cli import run
 from experiments.errors import UserError
-from experiments.runs.overrides import override_key
+from experiments.runs.overrides import is_override, override_key
 
 if TYPE_CHECKING:
     from experiments.runs.reproduction import Reproduction, Request
@@ -58,8 +58,8 @@ def main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     keys, others = split_arguments(argv, KEYS)
-    names = [argument for argument in others if "=" not in argument]
-    overrides = [argument for argument in others if "=" in argument]
+    names = [argument for argument in others if not is_override(argument)]
+    overrides = [argument for argument in others if is_override(argument)]
     if keys["study"] is not None:
         return _study(keys, names, overrides, argv)
     for key in OF_A_STUDY:

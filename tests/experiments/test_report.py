@@ -125,6 +125,7 @@ def test_an_unfinished_study_is_reported_but_no_reference(
         (["large", "--chek"], "--chek: unknown flag"),
         (["large", "--check"], "--check: needs a file"),
         (["large", "runs_dir=nowhere"], "nothing is recorded in"),
+        (["large", "runs_dir=nowhere", "~optimizer.momentum"], "nothing is recorded in"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -160,6 +160,7 @@ def test_another_weight_decay_is_different_and_said(
         ([*STUDY, "against=reference", "seeds=few"], "seeds=few: must be a number of seeds"),
         ([*STUDY, "a_run"], "a_run: study=stacked_filters is what is reproduced; one at a time"),
         ([*STUDY, "threads=2"], "threads=2: goes with a run, not with study=stacked_filters; $OMP_NUM_THREADS"),
+        ([*STUDY, "against=reference", "~optimizer.momentum"], "stacked_filters.toy.optimizer.momentum.json"),
         (["a_run", "against=reference"], "against=reference: goes with study=NAME, not with a run"),
     ],
 )
