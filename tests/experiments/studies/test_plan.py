@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import StudyError, UserError
 from experiments.runs import configuration, source_files
 from experiments.runs.result import RunResult, Status
+from experiments.studies import composing
 from experiments.studies import plan as plan_room
 from experiments.studies import state as state_room
 from experiments.studies.confounds import check_declared, planned_confounds
@@ -55,7 +56,8 @@ def test_arms_of_the_same_options_are_composed_once_each(monkeypatch: pytest.Mon
         return real(overrides)
 
     real = configuration.compose
-    monkeypatch.setattr(plan_room, "compose", compose)
+    for room in (composing, plan_room):
+        monkeypatch.setattr(room, "compose", compose)
     arms = {name: {"overrides": [f"model.network.widths=[{name[1:]},8]"]} for name in ("w4", "w5", "w6", "w7")}
     arms["w4"]["role"] = "baseline"  # type: ignore[assignment]
     arms["own"] = {"overrides": ["datamodule.seed=0"]}
