@@ -79,7 +79,7 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
         except UserError as error:
             raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
         found = _identities(arm, assembly, seeds)
-        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), _Changes()
+        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), _Changes(assembly.datamodule.digest)
         states.append(
             ArmState(
                 arm,
@@ -162,30 +162,32 @@ def _stale(run: PlannedRun, identity: str, run_dir: Path, before: Sequence[str],
 class _Changes:
     """What made the runs of one arm stale, found out once for all that were recorded alike but for their seeds."""
 
-    def __init__(self) -> None:
-        self._said: dict[tuple[str, str], str] = {}
+    def __init__(self, data: str) -> None:
+        self._data = data
+        self._said: dict[tuple[str, str, str], str] = {}
 
     def of(self, former: Path, run: PlannedRun) -> str:
         """Say what differs between a recorded run and `run` as it would be run now."""
         if not run.planned.seed_keys:
-            return changes(former, run.cfg)
+            return changes(former, run.cfg, self._data)
         try:
-            code = json.dumps(json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))["code_files"])
+            recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
+            code, data = json.dumps(recorded["code_files"]), str(recorded["data"])
             configuration = (former / CONFIG_FILE).read_text(encoding="utf-8")
         except (OSError, ValueError, KeyError):
-            return changes(former, run.cfg)
+            return changes(former, run.cfg, self._data)
         names = "|".join({re.escape(key.rpartition(".")[2]) for key in run.planned.seed_keys})
-        alike = code, re.sub(rf"(?m)^( *(?:{names})): {run.seed}$", r"\1", configuration)
+        alike = code, data, re.sub(rf"(?m)^( *(?:{names})): {run.seed}$", r"\1", configuration)
         if alike not in self._said:
-            self._said[alike] = changes(former, run.cfg)
+            self._said[alike] = changes(former, run.cfg, self._data)
         return self._said[alike]
 
 
-def changes(former: Path, cfg: DictConfig) -> str:
+def changes(former: Path, cfg: DictConfig, data: str) -> str:
     """Say what differs between a recorded run and the configuration, code and data that it would be run with now."""
     try:
         recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
-        then = recorded["code_files"]
+        then, _ = recorded["code_files"], recorded["data"]
         old = ingredients(OmegaConf.load(former / CONFIG_FILE))  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError):
         return "its record cannot be read any more"
@@ -197,7 +199,11 @@ def changes(former: Path, cfg: DictConfig) -> str:
         said.append(f"code: {_listed(files)}")
     if keys:
         said.append(f"configuration: {_listed(keys)}")
-    return "; ".join(said) or "data: other pictures or labels"
+    if not said and recorded["data"] != data:
+        said.append("data: other pictures or labels")
+    # What no key shows decides the result too.
+    hidden = "the number of processes" if cfg.model.get("weights") is None else "the content of model.weights"
+    return "; ".join(said) or f"configuration: {hidden}"
 
 
 def _listed(names: Sequence[str]) -> str:

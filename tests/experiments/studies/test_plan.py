@@ -153,7 +153,8 @@ def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[Ar
 def finish(state: ArmState, place: int, status: Status = "FINISHED", reason: str | None = None) -> None:
     one = state.replicates[place]
     one.run_dir.mkdir(parents=True)
-    code = {"code_files": source_files.code_digests(source_files.code_files(one.run.cfg).items())}
+    files = source_files.code_digests(source_files.code_files(one.run.cfg).items())
+    code = {"code_files": files, "data": state.assembly.datamodule.digest}
     (one.run_dir / "config.yaml").write_text(OmegaConf.to_yaml(one.run.cfg))
     (one.run_dir / "identity.json").write_text(json.dumps(code))
     RunResult(
@@ -208,9 +209,9 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
     odd.write_text(odd.read_text().replace("max_epochs: 2", "max_epochs: 3"))
     asked: list[Path] = []
 
-    def changes(former: Path, cfg: DictConfig) -> str:
+    def changes(former: Path, cfg: DictConfig, data: str) -> str:
         asked.append(former)
-        return real(former, cfg)
+        return real(former, cfg, data)
 
     real = state_room.changes
     monkeypatch.setattr(state_room, "changes", changes)
@@ -219,6 +220,22 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
     assert [why[place] for place in (0, 1, 2, 3, 5)] == ["configuration: optimizer.weight_decay"] * 5
     assert why[4] == "configuration: optimizer.weight_decay, trainer.max_epochs"
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("weights", "data", "why"),
+    [
+        ("null", "other", "data: other pictures or labels"),
+        ("null", "same", "configuration: the number of processes"),
+        ("begin.pt", "same", "configuration: the content of model.weights"),
+    ],
+)
+def test_what_no_key_shows_and_makes_a_run_stale_is_said(weights: str, data: str, why: str, tmp_path: Path) -> None:
+    cfg = plan(study(), [f"model.weights={weights}"])[0].cfg
+    files = source_files.code_digests(source_files.code_files(cfg).items())
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    (tmp_path / "identity.json").write_text(json.dumps({"code_files": files, "data": data}))
+    assert state_room.changes(tmp_path, cfg, "same") == why
 
 
 def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
