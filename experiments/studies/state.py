@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs import attempts
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.execute import identity_of
@@ -69,7 +69,7 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
         folder: of the study; keeps which identities were planned before.
 
     Raises:
-        UserError: an arm that cannot be built, or a folder that cannot be written to.
+        UserError: an arm that cannot be built, two arms that are the same runs, or a folder that cannot be written to.
     """
     before = _read(folder / FILE)
     states = []
@@ -90,7 +90,21 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
                 ),
             )
         )
+    _refuse_same_runs(states)
     return states
+
+
+def _refuse_same_runs(states: Sequence[ArmState]) -> None:
+    """Refuse two arms that differ in execution keys alone: each run would be trained once, and compared with itself."""
+    seen: dict[str, str] = {}
+    for state in states:
+        identity, name = state.replicates[0].identity, state.arm.name
+        if other := seen.get(identity):
+            raise StudyError(
+                f"arms.{name}: the same runs as arms.{other}: how and where they are executed is no part of a run's "
+                "identity; arms must differ in what decides their results"
+            )
+        seen[identity] = name
 
 
 def remember(states: Sequence[ArmState], folder: Path) -> None:

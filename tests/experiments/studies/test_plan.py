@@ -238,6 +238,13 @@ def test_what_no_key_shows_and_makes_a_run_stale_is_said(weights: str, data: str
     assert state_room.changes(tmp_path, cfg, "same") == why
 
 
+def test_arms_that_differ_in_how_they_are_executed_alone_are_refused(tmp_path: Path) -> None:
+    model = ["model=two_conv3x3", "model.network.widths=[8,8]"]
+    arms = {**ARMS, "workers": {"overrides": [*model, "datamodule.num_workers=2"]}}
+    with pytest.raises(StudyError, match=r"^arms\.workers: the same runs as arms\.stacked: "):
+        states(tmp_path, plan_arms(study(arms=arms)), [0])
+
+
 def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
