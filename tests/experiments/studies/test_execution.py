@@ -277,6 +277,8 @@ def test_a_run_that_another_process_writes_is_looked_at_again_while_the_others_g
         if (job.arm, job.seed) == ("a", 0) and attempt == 1:
             Beat(str(run_dir), 0.0).write(job.file("progress"))
             return JobOutcome("BUSY", reason="another process is writing this run")
+        if (job.arm, job.seed) == ("a", 0) and attempt == 2:
+            return JobOutcome("FAILED", reason="its process ended with 1", crashed=True)
         return JobOutcome("FINISHED", result(job))
 
     def say(text: str) -> None:
@@ -286,14 +288,15 @@ def test_a_run_that_another_process_writes_is_looked_at_again_while_the_others_g
 
     jobs = jobs_of(PLANNED, tmp_path / "jobs")
     executor = Scripted(end)
-    # Looking again is no retry: none is allowed.
-    options = ExecutionOptions(retries=0)
+    # Looking again is no retry: the one that is allowed is still to be had for the crash.
+    options = ExecutionOptions(retries=1)
     execution = execute_all(jobs, options, Lines(say, METRIC, len(jobs)), make=lambda *_: executor)
     assert [one.status for one in execution.replicates] == ["FINISHED"] * 4
-    assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 0)]
+    assert executor.started == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 0), ("a", 0)]
     assert told[0] == "[1/4] a seed 0: another process runs it; looked at again when that one has ended"
     assert told[4] == "waiting for another process, which executes a run of this study; Ctrl-C stops"
-    assert len(told) == 6
+    assert told[5] == "[1/4] a seed 0: its process ended with 1; tried again"
+    assert len(told) == 7
 
 
 def test_nobody_waits_for_another_process_after_a_stop(tmp_path: Path) -> None:

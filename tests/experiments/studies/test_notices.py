@@ -45,8 +45,8 @@ def test_a_plain_study_has_no_notices() -> None:
             "claims.claim: margin=10: in the unit of measure/parameters, not in percent",
         ),
         (
-            {"claim": {**CLAIM, "contrast": "b / a", "margin": 5}},
-            "claims.claim: margin=5: of a ratio it is a share, here 500%",
+            {"claim": {**CLAIM, "contrast": "b / a", "margin": 1}},
+            "claims.claim: margin=1: of a ratio it is a share, here 100%",
         ),
         ({"declared": ["optimizer.lr"]}, "declared: optimizer.lr: the arms do not differ in it"),
         ({"declared": ["optimizer"]}, "declared: optimizer: the arms do not differ in it"),

@@ -207,6 +207,9 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
     # One of them was recorded with other epochs.
     odd = before[0].replicates[4].run_dir / "config.yaml"
     odd.write_text(odd.read_text().replace("max_epochs: 2", "max_epochs: 3"))
+    # Another with another file.
+    older = before[0].replicates[2].run_dir / "identity.json"
+    older.write_text(older.read_text().replace('"datamodules.digits": "', '"datamodules.digits": "0'))
     asked: list[Path] = []
 
     def changes(former: Path, cfg: DictConfig, data: str) -> str:
@@ -217,9 +220,10 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
     monkeypatch.setattr(state_room, "changes", changes)
     planned = plan_arms(study(seeds=6), [f"runs_dir={tmp_path}", "optimizer.weight_decay=0.5"])
     why = [one.why for one in states(tmp_path, planned, seeds)[0].replicates]
-    assert [why[place] for place in (0, 1, 2, 3, 5)] == ["configuration: optimizer.weight_decay"] * 5
+    assert [why[place] for place in (0, 1, 3, 5)] == ["configuration: optimizer.weight_decay"] * 4
+    assert why[2] == "code: datamodules.digits; configuration: optimizer.weight_decay"
     assert why[4] == "configuration: optimizer.weight_decay, trainer.max_epochs"
-    assert len(asked) == 2
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(
