@@ -148,11 +148,11 @@ def _study(keys: dict[str, str | None], names: Sequence[str], overrides: Sequenc
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds, as above
     from experiments.studies.reproduction import StudyRequest  # noqa: PLC0415
-    from experiments.studies.study import AS_WRITTEN  # noqa: PLC0415
+    from experiments.studies.study_parts import LAPTOP  # noqa: PLC0415
 
     request = StudyRequest(
         name=str(keys["study"]),
-        scale=keys["scale"] or AS_WRITTEN,
+        scale=keys["scale"] or LAPTOP,
         seeds=None if keys["seeds"] is None else seeds_of(keys["seeds"]),
         overrides=tuple(others),
         against=keys["against"],

@@ -59,14 +59,14 @@ def main(argv: Sequence[str]) -> int:
     # A seed is one of the study's: plan says so where it is given.
     check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves
-    from experiments.studies.study import AS_WRITTEN  # noqa: PLC0415
     from experiments.studies.study_file import known_studies, read_study, said_of, study_file  # noqa: PLC0415
+    from experiments.studies.study_parts import LAPTOP  # noqa: PLC0415
 
     if len(names) != 1:
         given = f"{' '.join(names)}: one study at a time" if names else "no study is named"
         raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {', '.join(known_studies())}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
-    scale = keys["scale"] or AS_WRITTEN
+    scale = keys["scale"] or LAPTOP
     study, file = read_study(names[0]).at_scale(scale), study_file(names[0])
     if keys["seeds"] is not None:
         study = study.with_seeds(seeds_of(keys["seeds"]))

@@ -22,7 +22,8 @@ from experiments.studies.execution import jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.prepared import prepare
 from experiments.studies.state import ArmState, remember
-from experiments.studies.study import AS_WRITTEN, Study
+from experiments.studies.study import Study
+from experiments.studies.study_parts import LAPTOP
 from experiments.tracking.card import CardFile, RunCard
 from experiments.tracking.journal import FILE_NAME as JOURNAL
 from experiments.tracking.options import TrackingOptions
@@ -77,7 +78,7 @@ def time_plan(
         def printed() -> None:
             overrides = [f"runs_dir={runs_dir}"]
             prepared = prepare(what, name, overrides)
-            last[:] = [Conduct(what, prepared, name, AS_WRITTEN, overrides, ["whydeep"])]
+            last[:] = [Conduct(what, prepared, name, LAPTOP, overrides, ["whydeep"])]
             last[0].print_plan(Console(file=io.StringIO(), width=120), workers=1)
 
         return printed

@@ -14,6 +14,7 @@ from experiments.errors import UserError
 from experiments.runs.label import PARENT_TAG, Label
 from experiments.runs.options import EXECUTION_KEYS
 from experiments.runs.overrides import override_key
+from experiments.studies.study_parts import LAPTOP
 from experiments.tracking.parents import parent_by_key
 
 KIND_TAG = "whydeep.kind"
@@ -22,7 +23,6 @@ VARIATION_TAG = "whydeep.variation"
 ARM_TAG = "whydeep.arm"
 SEED_TAG = "whydeep.seed"
 IDENTITY_TAG = "whydeep.identity"
-SWEEP_TAG = "whydeep.sweep"
 
 Kind = Literal["study", "arm", "run", "sweep"]
 AS_WRITTEN = "as written"
@@ -37,7 +37,7 @@ def variation(overrides: Sequence[str], scale: str | None = None, reproduction: 
         scale: of the study; `None` or `laptop` for the one that is written.
         reproduction: what it is called, where it reproduces a study that was recorded.
     """
-    told = [] if scale in (None, "laptop") else [f"scale={scale}"]
+    told = [] if scale in (None, LAPTOP) else [f"scale={scale}"]
     told += sorted(override for override in overrides if not _is_execution(override_key(override)))
     told += [] if reproduction is None else [reproduction]
     return " ".join(told) or AS_WRITTEN

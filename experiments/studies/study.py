@@ -12,12 +12,11 @@ from experiments.runs.overrides import first_double, is_override, override_key
 from experiments.studies.claim import Claim
 from experiments.studies.factors import ARM, Cell, cross
 from experiments.studies.study_mistakes import mistake
-from experiments.studies.study_parts import STRICT, Arm, Budget, Scale, check_name, named
+from experiments.studies.study_parts import LAPTOP, STRICT, Arm, Budget, Scale, check_name, named
 
 LARGEST_SEED = 2**32 - 1
 # The one rule that a run knows: it tests the checkpoint that validated best.
 Selection = Literal["best by val/top1_error"]
-AS_WRITTEN = "laptop"
 
 
 class Study(BaseModel):
@@ -174,10 +173,10 @@ class Study(BaseModel):
         Raises:
             UserError: it has no such scale.
         """
-        if name == AS_WRITTEN and name not in self.scales:
+        if name == LAPTOP and name not in self.scales:
             return self
         if name not in self.scales:
-            raise UserError(f"scale={name}: no such scale of this study; {nearest(name, [AS_WRITTEN, *self.scales])}")
+            raise UserError(f"scale={name}: no such scale of this study; {nearest(name, [LAPTOP, *self.scales])}")
         scale = self.scales[name]
         given = {override_key(override) for override in scale.overrides}
         overrides = [override for override in self.overrides if override_key(override) not in given]

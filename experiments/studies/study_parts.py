@@ -10,6 +10,8 @@ from experiments.studies.factors import OFF
 
 # Every key is known, every value of its type.
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+# The scale of a study as it is written.
+LAPTOP = "laptop"
 
 
 class Arm(BaseModel):

@@ -10,8 +10,8 @@ from experiments.runs.record import scalars
 from experiments.studies.answers import answer
 from experiments.studies.measured import sums_by_layer
 from experiments.studies.plan import PlannedArm, plan_arms
-from experiments.studies.study import AS_WRITTEN
 from experiments.studies.study_file import STUDIES, read_study
+from experiments.studies.study_parts import LAPTOP
 
 CHANNELS_AND_CLASSES = {"digits": (1, 10), "cifar10": (3, 10)}
 
@@ -34,7 +34,7 @@ def measured(arm: PlannedArm) -> Measured:
 
 def scales() -> Iterator[tuple[str, str]]:
     for file in sorted(STUDIES.glob("*.yaml")):
-        for scale in (AS_WRITTEN, *read_study(file.stem).scales):
+        for scale in (LAPTOP, *read_study(file.stem).scales):
             yield file.stem, scale
 
 
