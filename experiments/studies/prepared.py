@@ -1,12 +1,17 @@
 """A study made ready: all of it checked that can be known without its networks and data, which takes no second."""
 
+import re
 from collections.abc import Sequence
 
-from experiments.errors import UserError
+from experiments.errors import StudyError, UserError
 from experiments.runs.overrides import override_key
 from experiments.studies.claims import check_metric, claims_of
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study import Study
+
+NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
+# Where the runs of a study are recorded, and whether they are run at all: they would not be found together.
+OF_ALL = ("experiment", "rerun", "runs_dir", "tracking")
 
 
 def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedArm]:
@@ -21,9 +26,13 @@ def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedAr
         UserError: an arm, a claim, a budget or an override that cannot be; a `StudyError` where the study is wrong.
     """
     if any(override_key(each) == "rerun" for each in overrides):
-        raise UserError(
-            "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
-        )
+        raise UserError(NO_RERUN)
+    if any(override_key(each) == "rerun" for each in study.overrides):
+        raise StudyError(NO_RERUN)
+    for cell in study.cells:
+        for each in cell.overrides:
+            if re.split(r"[./@]", override_key(each), maxsplit=1)[0] in OF_ALL:
+                raise StudyError(f"arm {cell.name}: override {each}: is of a study as a whole, not of one of its arms")
     check_metric(study)
     claims_of(study)
     said = any(override_key(each) == "experiment" for each in (*study.overrides, *overrides))
