@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from experiments.errors import UserError
 from experiments.runs.configuration import load
 from experiments.runs.place import tracking_options
-from experiments.runs.record import CONFIG_FILE
+from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult, Status
 from experiments.runs.settle import settle
 from experiments.tracking.leftovers import end_left_run
@@ -35,8 +35,8 @@ def end_crashed(run_dir: Path, status: Status, reason: str) -> RunResult | None:
         cfg = load(run_dir / CONFIG_FILE)
         if (before := RunResult.read(run_dir)) is not None and before.status == "FINISHED":
             return settle(before, tracking_options(cfg))
-        identity = json.loads((run_dir / "identity.json").read_text(encoding="utf-8"))["identity"]
-        spec = json.loads((run_dir / "data.json").read_text(encoding="utf-8"))["spec"]
+        identity = json.loads((run_dir / IDENTITY_FILE).read_text(encoding="utf-8"))["identity"]
+        spec = json.loads((run_dir / DATA_FILE).read_text(encoding="utf-8"))["spec"]
     except (UserError, OSError, ValueError, KeyError):
         return None
     card = end_left_run(run_dir, tracking_options(cfg), status, reason)
