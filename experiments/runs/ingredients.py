@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import UserError
 from experiments.runs.configuration import load
 from experiments.runs.identity import ingredients
-from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE
+from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, provenance_files
 from experiments.runs.source_files import HOUSE, PACKAGES
 
 Ingredient = Literal["code", "data", "packages", "hardware", "configuration"]
@@ -78,8 +78,6 @@ class Ingredients:
             UserError: a file is missing, or not what a run writes.
         """
         identity, data = (_read(run_dir / name) for name in (IDENTITY_FILE, DATA_FILE))
-        first = run_dir / PROVENANCE_FILE
-        later = sorted(run_dir.glob(f"{first.stem}-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]))
         try:
             return cls(
                 cfg=load(run_dir / CONFIG_FILE),
@@ -87,7 +85,7 @@ class Ingredients:
                 data=str(data["digest"]),
                 split=str(data["split_digest"]),
                 configuration=str(identity["configuration"]),
-                sessions=tuple(_read(path) for path in (first, *later)),
+                sessions=tuple(map(_read, provenance_files(run_dir))),
             )
         except (KeyError, AttributeError) as error:
             raise UserError(f"{run_dir}: {IDENTITY_FILE} or {DATA_FILE} is not what a run writes ({error})") from error

@@ -35,6 +35,13 @@ TOLD_CHOICES = ("model", "datamodule", "augmentation", "optimizer", "scheduler")
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
 
 
+def provenance_files(run_dir: Path) -> list[Path]:
+    """Return the files that hold the provenance of each session of a run, in order; the first may be missing."""
+    first = run_dir / PROVENANCE_FILE
+    later = run_dir.glob(f"{first.stem}-*.json")
+    return [first, *sorted(later, key=lambda path: int(path.stem.rpartition("-")[2]))]
+
+
 def write_inputs(
     run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance, *, session: int = 1
 ) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE
+from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, provenance_files
 
 RECORDED = ("python", "processor", "threads", "accelerators")
 DATA, SPLIT = "digest of the data", "digest of the split"
@@ -53,15 +53,12 @@ def facts(run_dir: Path) -> tuple[Part, ...]:
         One part for each of them, in this order; nothing where one of them cannot be read.
     """
     try:
-        config, provenance, identity, data = (
-            (run_dir / name).read_bytes() for name in (CONFIG_FILE, PROVENANCE_FILE, IDENTITY_FILE, DATA_FILE)
-        )
-        # The runs of an arm differ in their seed alone; what comes before the environment is the command line.
-        start = provenance.find(_ENVIRONMENT)
+        config, identity, data = ((run_dir / name).read_bytes() for name in (CONFIG_FILE, IDENTITY_FILE, DATA_FILE))
+        sessions = tuple(_environment(file.read_bytes()) for file in provenance_files(run_dir))
         recorded = json.loads(identity)
         return (
             _executed(_SEED.sub(b"", config)),
-            _surroundings(b"{" + provenance[start:] if start > 0 else provenance),
+            _surroundings(sessions),
             _sources(json.dumps(recorded["code_files"])),
             _data(str(recorded["data"]), str(json.loads(data)["split_digest"])),
         )
@@ -80,11 +77,22 @@ def _executed(text: bytes) -> Part:
     return found | {"trainer.devices": str(len(devices)) if isinstance(devices, ListConfig) else str(devices)}
 
 
+def _environment(provenance: bytes) -> bytes:
+    # The runs of an arm differ in their seed alone; what comes before the environment is the command line.
+    start = provenance.find(_ENVIRONMENT)
+    return b"{" + provenance[start:] if start > 0 else provenance
+
+
 @functools.lru_cache(maxsize=1024)
-def _surroundings(text: bytes) -> Part:
-    provenance = json.loads(text)
-    found = {name: str(provenance.get(name)) for name in RECORDED}
-    return found | {f"version of {name}": str(version) for name, version in provenance.get("packages", {}).items()}
+def _surroundings(sessions: tuple[bytes, ...]) -> Part:
+    """Return what surrounded a run; of one that went on elsewhere, the values of its sessions in their order."""
+    values: dict[str, list[str]] = {}
+    for provenance in map(json.loads, sessions):
+        found = {name: provenance.get(name) for name in RECORDED}
+        found |= {f"version of {name}": version for name, version in provenance.get("packages", {}).items()}
+        for name, value in found.items():
+            values.setdefault(name, []).append(str(value))
+    return {name: ", then ".join(dict.fromkeys(said)) for name, said in values.items()}
 
 
 @functools.lru_cache(maxsize=16384)

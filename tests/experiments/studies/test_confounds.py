@@ -93,6 +93,15 @@ def test_each_thing_that_differs_at_one_seed_is_named(
     assert recorded_confounds(runs, study(), {"b": {confound.what}}) == []
 
 
+def test_a_run_that_went_on_elsewhere_differs_from_one_that_did_not(tmp_path: Path) -> None:
+    runs = [recorded(tmp_path, arm, 0) for arm in "ab"]
+    first = json.loads((tmp_path / "a0" / "provenance.json").read_text())
+    for session, threads in ((2, 1), (10, 4)):
+        (tmp_path / "b0" / f"provenance-{session}.json").write_text(json.dumps({**first, "threads": threads}))
+    (confound,) = recorded_confounds(runs, study(), {})
+    assert confound.sentence() == "threads differs at seed 0: a 1, b 1, then 4"
+
+
 def test_which_of_its_devices_a_run_got_is_chance(tmp_path: Path) -> None:
     runs = [recorded(tmp_path, arm, 0, trainer__devices=[place]) for place, arm in enumerate("ab")]
     assert recorded_confounds(runs, study(), {}) == []
