@@ -72,6 +72,8 @@ def study() -> Study:
 def test_a_study_is_an_experiment_of_its_own_unless_it_is_said_otherwise() -> None:
     assert {arm.cfg.experiment for arm in prepare(study(), "mine", [])} == {"mine"}
     assert {arm.cfg.experiment for arm in prepare(study(), "mine", ["experiment=other"])} == {"other"}
+    own = study().model_copy(update={"overrides": ["experiment=own"]})
+    assert {arm.cfg.experiment for arm in prepare(own, "mine", [])} == {"own"}
 
 
 def test_a_study_is_not_rerun() -> None:
