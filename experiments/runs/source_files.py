@@ -142,7 +142,11 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
 def _imports_of(package: str, path: Path, *_: int) -> tuple[str, ...]:
     """Return what a file imports, also inside functions; a relative import as seen from `package`."""
     found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return ()  # the import that reaches it fails, if ever it is executed
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

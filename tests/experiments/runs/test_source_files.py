@@ -117,6 +117,13 @@ def test_a_users_own_package_counts_whatever_it_is_called_by(
     assert stale_after_edit(own["nets.parts"], {"arm": cfg}) == {"arm"}
 
 
+def test_a_file_that_is_no_python_counts_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "users_own_arms.py").write_text("def later():\n    import users_own_draft\n")
+    (tmp_path / "users_own_draft.py").write_text("def unfinished(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert set(reached(["users_own_arms"])) == {"users_own_arms", "users_own_draft"}
+
+
 def test_installed_packages_do_not_count() -> None:
     assert reached(["torch.nn.Linear", "numpy", "json", sys.__name__, "no_such_package.module"]) == {}
 
