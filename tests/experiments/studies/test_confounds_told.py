@@ -14,7 +14,7 @@ from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.confound import Confound
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.gather import Gathered
-from experiments.studies.plan import plan_arms
+from experiments.studies.prepared import prepare
 from experiments.studies.study import checked
 from experiments.studies.written import WrittenStudy, read_written
 
@@ -90,7 +90,7 @@ def test_of_very_many_the_first_are_said_and_how_many_more(tmp_path: Path) -> No
 def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     folder = tmp_path_factory.mktemp("study")
     study, overrides = checked(TOY, ""), [f"runs_dir={folder}"]
-    arms = plan_arms(study, overrides)
+    arms = prepare(study, "toy", overrides)
     conduct = Conduct(study, arms, "toy", "laptop", overrides, ["whydeep", "study", "toy"])
     return conduct.run(ExecutionOptions("here", 1))
 
