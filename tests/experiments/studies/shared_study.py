@@ -14,7 +14,7 @@ from experiments.runs.chatter import quiet
 from experiments.runs.training import Outcome, train
 from experiments.studies.conduct import Conduct
 from experiments.studies.execution_options import ExecutionOptions
-from experiments.studies.plan import plan_arms
+from experiments.studies.prepared import prepare
 from experiments.studies.study import checked
 
 # Both have `shared`, under the same settings; each has another arm to compare it with.
@@ -42,7 +42,7 @@ def main(name: str) -> int:
     }
     asked = {"question": "Which?", "arms": arms, "seeds": 1, "metric": "test/top1_error", "overrides": COMMON}
     study, overrides = checked(asked, ""), [f"runs_dir={Path.cwd() / 'runs'}"]
-    conduct = Conduct(study, plan_arms(study, overrides), name, "laptop", overrides, ["whydeep", "study"])
+    conduct = Conduct(study, prepare(study, name, overrides), name, "laptop", overrides, ["whydeep", "study"])
     told_to_go_on("ready")
     if name == "one":
         patcher = mock.patch.object(execute, "train")
