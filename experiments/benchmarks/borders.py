@@ -9,7 +9,8 @@ that shows as a mismatch, and hides none.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -29,12 +30,34 @@ def look_beyond(twin: nn.Module, shape: tuple[int, int, int]) -> Tensor:
 
     An output without a map is one unit.
     """
+    with _derivatives():
+        one = torch.ones((), dtype=torch.float64)
+        border = forward_ad.make_dual(one, one)  # type: ignore[no-untyped-call]
+        return _moved(twin, positive_image(shape), BordersShown(border))
+
+
+def see_anything(twin: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """Return `(H', W')`, of an image `(C, H, W)`: whether any channel of each unit sees any pixel.
+
+    Units in the holes of a transposed convolution do not.
+    """
+    with _derivatives():
+        image = positive_image(shape)
+        return _moved(twin, forward_ad.make_dual(image, image), NothingCut())  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _derivatives() -> Iterator[None]:
     with warnings.catch_warnings(), torch.no_grad(), forward_ad.dual_level():
         warnings.simplefilter("ignore", FutureWarning)  # torch's derivatives come from its own deprecated scripts
-        one = torch.ones((), dtype=torch.float64)
-        with BordersShown(forward_ad.make_dual(one, one)):  # type: ignore[no-untyped-call]
-            out = as_map(twin(positive_image(shape)))
-        value, tangent = forward_ad.unpack_dual(out)  # type: ignore[no-untyped-call]
+        yield
+
+
+def _moved(twin: nn.Module, image: Tensor, mode: NothingCut) -> Tensor:
+    """Return of which units the derivative is not zero."""
+    with mode:
+        out = as_map(twin(image))
+    value, tangent = forward_ad.unpack_dual(out)  # type: ignore[no-untyped-call]
     return torch.zeros_like(value, dtype=torch.bool) if tangent is None else tangent != 0
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from experiments.benchmarks.borders import look_beyond
+from experiments.benchmarks.borders import look_beyond, see_anything
 from experiments.benchmarks.oracle import Extents, extents, positive_twin
 from experiments.measures.layers import field_of
 from experiments.measures.propagation import Known
@@ -28,7 +28,7 @@ MOST_UNITS = 24
 # Why nothing was compared.
 UNSUPPORTED = "unsupported"
 NO_WINDOW = "windows that depend on the size of the image"
-ALL_NEAR_A_BORDER = "no unit far from every border"
+ALL_NEAR_A_BORDER = "no unit far from every border"  # but for those that see nothing
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Comparison:
     """How many units were compared, what differs, in words, and how many processor seconds the oracle took.
 
     `status` is the less certain of both axes'. Where it is a bound, a unit differs if it sees more than that. Of an
-    unsupported output nothing is compared; where no units are, `why_none` says why in words.
+    unsupported output nothing is compared; where no units are, `why_none` says why in words. `numbers_along` counts the
+    axes of which size, stride and padding were compared.
     """
 
     status: Status
@@ -44,6 +45,7 @@ class Comparison:
     mismatches: tuple[str, ...]
     oracle_seconds: float = 0.0
     why_none: str = ""
+    numbers_along: int = 0
 
 
 def compare_seen(network: nn.Module, shape: tuple[int, int, int], most_units: int = 1_000_000) -> Comparison:
@@ -85,7 +87,8 @@ def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparis
     if (why_none := _why_no_window(known)) or known.sight is None:
         return Comparison(field_of(known).status, 0, (), why_none=why_none)
     twin = positive_twin(network)
-    units = far_from_borders(~look_beyond(twin, (shape[0], side, side)).numpy(), known.sight)
+    near, seeing = (ask(twin, (shape[0], side, side)).numpy() for ask in (look_beyond, see_anything))
+    units = far_from_borders(~near, seeing, known.sight)
     if not units:
         return Comparison(field_of(known).status, 0, (), why_none=ALL_NEAR_A_BORDER)
     began = time.process_time()
@@ -99,12 +102,14 @@ def compare_windows(network: nn.Module, shape: tuple[int, int, int]) -> Comparis
         if reach.widest is not None
     ]
     mismatches = _mismatches(units, np.stack(claimed, axis=1), found, bounds)
-    mismatches += [
-        text
+    numbers = [
+        _numbers_differ(known, axis, reach, positions[axis], found[:, axis])
         for axis, reach in enumerate(known.sight.reaches)
-        if not bounds[axis] and (text := _numbers_differ(known, axis, reach, positions[axis], found[:, axis]))
+        if not bounds[axis]
     ]
-    return Comparison(field_of(known).status, len(units), tuple(mismatches), seconds)
+    mismatches += filter(None, numbers)
+    numbers_along = sum(text is not None for text in numbers)
+    return Comparison(field_of(known).status, len(units), tuple(mismatches), seconds, numbers_along=numbers_along)
 
 
 def output_of(network: nn.Module, shape: tuple[int, int, int]) -> Known:
@@ -139,23 +144,29 @@ def _why_no_window(known: Known) -> str:
     return NO_WINDOW if any(reach.widest is None or reach.units is None for reach in known.sight.reaches) else ""
 
 
-def far_from_borders(far: npt.NDArray[np.bool_], sight: Sight) -> list[tuple[int, int]]:
+def far_from_borders(far: npt.NDArray[np.bool_], seeing: npt.NDArray[np.bool_], sight: Sight) -> list[tuple[int, int]]:
     """Return units (row, column) of a map of which `far` `(H, W)` tells where they are far from every border.
 
     They are next to each other in its middle, one more than a period along each axis; along the axis of the shorter
-    period they begin again.
+    period they begin again. For those of them that are not `seeing` `(H, W)`, others of the same rows and columns that
+    are come after them.
     """
     periods = [len(reach.widest.first) if reach.widest else 1 for reach in sight.reaches]
     by_place = dict(zip((_place(sight, axis) for axis in range(len(AXES))), periods, strict=True))
     # Units in a hole of a transposed convolution are far from borders wherever they are, so that rows differ in more
-    # than one way; of those that are far in the same columns, or in more, the most units side by side.
+    # than one way; of those that are far in the same columns, or in more, the most units that see anything.
     rows, columns = max(
         ((_longest_run((far >= kind).all(axis=1)), _longest_run(kind)) for kind in np.unique(far, axis=0)),
-        key=lambda block: len(block[0]) * len(block[1]),
+        key=lambda block: seeing[np.ix_(*block)].sum(),
     )
     rows, columns = _middle(rows, by_place[0] + 1), _middle(columns, by_place[1] + 1)
     count = max(len(rows), len(columns)) if len(rows) and len(columns) else 0
-    return [(int(rows[index % len(rows)]), int(columns[index % len(columns)])) for index in range(count)]
+    units = [(int(rows[index % len(rows)]), int(columns[index % len(columns)])) for index in range(count)]
+    # Holes along both axes may be all that a diagonal meets.
+    for row, column in [unit for unit in units if not seeing[unit]]:
+        units += [(row, int(other)) for other in columns[seeing[row, columns]][:1]]
+        units += [(int(other), column) for other in rows[seeing[rows, column]][:1]]
+    return list(dict.fromkeys(units)) if any(seeing[unit] for unit in units) else []
 
 
 def _longest_run(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
@@ -188,13 +199,16 @@ def _mismatches(
     return mismatches
 
 
-def _numbers_differ(known: Known, axis: int, reach: Reach, units: Extents, found: Extents) -> str:
-    """Say how size, stride and padding differ from those of windows `(U, 2)` that were found at units side by side."""
+def _numbers_differ(known: Known, axis: int, reach: Reach, units: Extents, found: Extents) -> str | None:
+    """Say how size, stride and padding differ from those of windows `(U, 2)` that were found at units side by side.
+
+    None where they do not follow from these: they are fewer than a period, or there are holes between them.
+    """
     assert reach.widest is not None  # noqa: S101 - the caller has looked
     period = len(reach.widest.first)
     units, found = units[: period + 1], found[: period + 1]
     if len(units) <= period or (np.diff(units) != 1).any() or (found[:, 0] > found[:, 1]).any():
-        return ""
+        return None
     field = field_of(known)
     shift = int(found[period, 0] - found[0, 0])
     first_of_turn = int(-units[0] % period)

@@ -5,9 +5,9 @@ python -m experiments.benchmarks.receptive_field [networks=500] [seed=0] [units=
 Every second network is drawn also of operators whose windows depend on the input's size, are all of it, or lie
 elsewhere than their units. After every layer of every network two comparisons: what `units` drawn units see of an
 image, borders included; and, in an image large enough, the windows of units far from every border, with the size,
-stride and padding that follow from these. Where a map has no such unit, as all of its units look beyond a border, it is
-counted and said. Equality counts; where the measures give a bound, a unit that exceeds it counts as a mismatch. Exit
-code 1 if there is any.
+stride and padding that follow from these where they are a whole period without holes. Where a map has no such unit, as
+all of its units look beyond a border, it is counted and said. Equality counts; where the measures give a bound, a unit
+that exceeds it counts as a mismatch. Exit code 1 if there is any.
 """
 
 import statistics
@@ -23,16 +23,21 @@ from experiments.benchmarks.comparison import compare_seen, compare_windows
 from experiments.benchmarks.random_networks import drawn
 from experiments.errors import UserError
 from experiments.measures.network import measure
+from experiments.measures.sight import AXES
 
 SEEDS_APART = 1_000_000
 
 
 @dataclass
 class Tally:
-    """What all comparisons came to; `windows` counts why none were compared, or the empty string if some were."""
+    """What all comparisons came to; `windows` counts why none were compared, or the empty string if some were.
+
+    `numbers` counts layers after which size, stride and padding were compared along both axes.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     windows: Counter[str] = field(default_factory=Counter)
+    numbers: int = 0
     units: int = 0
     mismatches: list[str] = field(default_factory=list)
     measure_seconds: list[float] = field(default_factory=list)
@@ -52,6 +57,7 @@ def compare(seed: int, most_units: int, tally: Tally) -> None:
         seen, windows = compare_seen(part, shape, most_units), compare_windows(part, shape)
         tally.statuses[seen.status.value] += 1
         tally.windows[windows.why_none] += 1
+        tally.numbers += windows.numbers_along == len(AXES)
         tally.units += seen.units + windows.units
         oracle_seconds += windows.oracle_seconds
         for text in (*seen.mismatches, *windows.mismatches):
@@ -83,6 +89,7 @@ def main(argv: list[str]) -> int:
     if networks:
         none = "".join(f", {count} not ({why})" for why, count in tally.windows.most_common() if why)
         print(f"windows far from every border: compared after {tally.windows['']} layers{none}")
+        print(f"of these, size, stride and padding along both axes: compared after {tally.numbers} layers")
         ratios = [theirs / ours for ours, theirs in zip(tally.measure_seconds, tally.oracle_seconds, strict=True)]
         print(
             "processor seconds a network, median: "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.benchmarks.borders import look_beyond
+from experiments.benchmarks.borders import look_beyond, see_anything
 from experiments.benchmarks.oracle import positive_twin
 from experiments.benchmarks.random_networks import Apply
 
@@ -64,6 +64,12 @@ def test_holes_look_at_nothing() -> None:
     looks = look_beyond(positive_twin(nn.ConvTranspose2d(1, 1, 3, 2, dilation=2)), (1, 12, 12))
     assert looks.any(1).nonzero().flatten().tolist() == list(range(0, 27, 2))
     assert looks[4].nonzero().flatten().tolist() == [0, 2, 24, 26]
+
+
+def test_holes_see_nothing() -> None:
+    sees = see_anything(positive_twin(nn.ConvTranspose2d(1, 1, (3, 1), (2, 1), dilation=(2, 1))), (1, 12, 12))
+    assert sees.any(1).nonzero().flatten().tolist() == list(range(0, 27, 2))
+    assert torch.equal(sees.any(1), sees.all(1))
 
 
 def test_one_channel_that_looks_beyond_is_enough() -> None:

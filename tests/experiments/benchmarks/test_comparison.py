@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from experiments.benchmarks import comparison, receptive_field
-from experiments.benchmarks.borders import look_beyond
+from experiments.benchmarks.borders import look_beyond, see_anything
 from experiments.benchmarks.comparison import (
     ALL_NEAR_A_BORDER,
     NO_WINDOW,
@@ -23,6 +23,7 @@ from experiments.benchmarks.random_networks import CHANNELS, Apply, drawn
 from experiments.measures.layers import Field, field_of
 from experiments.measures.propagation import Known
 from experiments.measures.reach import Status, Window
+from experiments.measures.sight import AXES
 
 SHAPE = (CHANNELS, 40, 36)
 CROP = Apply(lambda x: x[:, :, 3:-2, 2:])
@@ -48,6 +49,7 @@ def test_units_far_from_every_border_are_as_said(name: str) -> None:
     found = compare_windows(NETWORKS[name], SHAPE)
     assert (found.status, found.mismatches, found.why_none) == (Status.EXACT, (), "")
     assert found.units >= 3
+    assert found.numbers_along == (len(AXES) if name in OF_ANY_SIZE else 0)
 
 
 WRONG_WINDOWS: dict[str, Callable[[Window], Window]] = {
@@ -59,11 +61,9 @@ WRONG_WINDOWS: dict[str, Callable[[Window], Window]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [(name, wrong) for name in NETWORKS for wrong in WRONG_WINDOWS if wrong != "stride" or name in OF_ANY_SIZE],
-)
-def test_a_wrong_window_is_found(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
+def _say_wrongly(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """Let the windows along y be said wrongly."""
+
     def said(network: nn.Module, shape: tuple[int, int, int]) -> Known:
         known = output_of(network, shape)
         assert known.sight is not None
@@ -73,6 +73,14 @@ def test_a_wrong_window_is_found(monkeypatch: pytest.MonkeyPatch, name: str, wro
         return replace(known, sight=replace(known.sight, reaches=(y, x)))
 
     monkeypatch.setattr(comparison, "output_of", said)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [(name, wrong) for name in NETWORKS for wrong in WRONG_WINDOWS if wrong != "stride" or name in OF_ANY_SIZE],
+)
+def test_a_wrong_window_is_found(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
+    _say_wrongly(monkeypatch, wrong)
     mismatches = compare_windows(NETWORKS[name], SHAPE).mismatches
     assert mismatches
     assert not any(", x: " in text or text.startswith("x: ") for text in mismatches)
@@ -106,13 +114,40 @@ def test_the_end_of_a_map_inside_the_image_is_a_border() -> None:
 def test_holes_are_not_all_that_is_compared() -> None:
     # Of a transposed convolution every second unit reads nothing and looks beyond no border, wherever it is.
     network = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, 2, dilation=2))
-    far = ~look_beyond(positive_twin(network), SHAPE).numpy()
+    twin = positive_twin(network)
+    far, seeing = ~look_beyond(twin, SHAPE).numpy(), see_anything(twin, SHAPE).numpy()
     sight = output_of(network, SHAPE).sight
     assert sight is not None
-    units = far_from_borders(far, sight)
+    units = far_from_borders(far, seeing, sight)
     assert sum(row % 2 == column % 2 == 0 for row, column in units) >= 2
     found = compare_windows(network, SHAPE)
     assert (found.mismatches, found.why_none) == ((), "")
+
+
+# Holes along both axes; of the first and the second, units next to each other diagonally may all be holes.
+HOLES: dict[str, nn.Module] = {
+    "of both axes": nn.ConvTranspose2d(CHANNELS, CHANNELS, (4, 1), 2, (2, 0), dilation=(2, 1)),
+    "of other periods": nn.ConvTranspose2d(CHANNELS, CHANNELS, (1, 4), (3, 2), dilation=(1, 2)),
+    "of one unit": nn.ConvTranspose2d(CHANNELS, CHANNELS, 1, 2),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_WINDOWS)
+@pytest.mark.parametrize("name", HOLES)
+def test_a_wrong_window_is_found_between_holes(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
+    found = compare_windows(HOLES[name], SHAPE)
+    assert (found.mismatches, found.why_none, found.numbers_along) == ((), "", 0)
+    _say_wrongly(monkeypatch, wrong)
+    assert compare_windows(HOLES[name], SHAPE).mismatches
+
+
+def test_holes_that_alone_are_far_from_borders_are_not_compared() -> None:
+    # Their rows are as long as the map, and what sees anything is near a border.
+    network = nn.Sequential(
+        nn.AdaptiveAvgPool2d(2), _conv(3, 1, 1), nn.ConvTranspose2d(CHANNELS, CHANNELS, 1, 2, output_padding=1)
+    )
+    found = compare_windows(network, SHAPE)
+    assert (found.units, found.why_none) == (0, ALL_NEAR_A_BORDER)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +172,4 @@ def test_the_benchmark_tells_after_how_many_layers_no_windows_were_compared(
     assert receptive_field.main(["networks=1", "units=4"]) == 0
     out = capsys.readouterr().out
     assert "compared after 2 layers, 1 not (no unit far from every border)" in out
+    assert "of these, size, stride and padding along both axes: compared after 0 layers" in out
