@@ -242,7 +242,8 @@ class Store:
                 runs = [client.get_run(reference)]
             else:
                 named = conditions.equals("attributes.run_name", reference)
-                runs = list(client.search_runs(list(experiments), named, max_results=20))
+                # The condition may hold for other names too.
+                runs = list(client.search_runs(list(experiments), named))
                 runs = [run for run in runs if run.info.run_name == reference]
         return [
             FetchedRun(

@@ -35,9 +35,12 @@ AWKWARD = [
     "under_score",
     "back\\slash",
     "\\",
+    '\\"',
     "a and b; -- c",
 ]
-LIKE_THEM = ["its", "both _ and _", "both x and y", "100", "underXscore", "backslash", "IT'S"]
+# Of as many characters as one of them, and more than are asked for at once by their name.
+SHORT = [f"{number:02}" for number in range(25)]
+LIKE_THEM = [*SHORT, "its", "both _ and _", "both x and y", "both ' and x", "100", "underXscore", "backslash", "IT'S"]
 WANTED = Wanted(("whydeep.seed", "note"), ("test/top1_error", "measure/macs", "odd", "none"))
 
 
@@ -49,9 +52,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, St
     database = Store(TrackingOptions(runs_dir=str(folder)).destination(), 10.0)
     client = MlflowClient(database.destination.uri)
     for value in [*AWKWARD, *LIKE_THEM]:
-        run = client.create_run("0", tags={"note": value}, run_name=value)
+        run = client.create_run("0", tags={"note": value, "kind": "awkward"}, run_name=value)
         client.log_metric(run.info.run_id, "odd", math.nan if value == "100%" else math.inf)
-    client.delete_run(client.create_run("0", tags={"note": "it's"}).info.run_id)
+    client.delete_run(client.create_run("0", tags={"note": "it's", "kind": "awkward"}).info.run_id)
     server = Server(folder)
     server.start()
     yield database, Store(TrackingOptions(uri=server.uri, runs_dir=str(folder)).destination(), 10.0)
@@ -86,7 +89,9 @@ def _of_all(readers: dict[str, Reader], ask: Callable[[Reader], list[object]]) -
     return answers["data base"]
 
 
-def test_runs_and_courses_are_the_same_over_all_ways(readers: dict[str, Reader]) -> None:
+def test_runs_and_courses_are_the_same_over_all_ways(
+    readers: dict[str, Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = _of_all(readers, lambda reader: list(reader.tagged({"whydeep.study": NAME}, WANTED)))
     assert len(runs) == stored.ARMS * stored.SEEDS + 1
     ids = [run.run_id for run in readers["data base"].tagged({"whydeep.arm": "arm00"}, WANTED)]
@@ -95,13 +100,15 @@ def test_runs_and_courses_are_the_same_over_all_ways(readers: dict[str, Reader])
     assert len(_of_all(readers, lambda reader: list(reader.named(some, WANTED)))) == 2
     points = _of_all(readers, lambda reader: list(reader.points(ids, "val/top1_error")))
     assert len(points) == 10 * stored.SEEDS
+    monkeypatch.setattr(server_reader, "HISTORY_PAGE", 3)
+    assert _of_all(readers, lambda reader: list(reader.points(ids, "val/top1_error"))) == points
     assert _of_all(readers, lambda reader: list(reader.points(ids, "unknown"))) == []
     assert _of_all(readers, lambda reader: list(reader.named([], WANTED))) == []
 
 
 @pytest.mark.parametrize("value", AWKWARD)
 def test_a_tag_is_found_whatever_stands_in_it(readers: dict[str, Reader], value: str) -> None:
-    (found,) = _of_all(readers, lambda reader: list(reader.tagged({"note": value}, WANTED)))
+    (found,) = _of_all(readers, lambda reader: list(reader.tagged({"note": value, "kind": "awkward"}, WANTED)))
     assert f"'note': {value!r}" in found
     assert ("nan" if value == "100%" else "'odd': 1.79") in found
 
@@ -137,9 +144,20 @@ def test_runs_come_oldest_first(served: tuple[Store, Store]) -> None:
         ]
 
 
-def test_what_a_server_refuses_is_told_from_one_that_is_away(served: tuple[Store, Store], tmp_path: Path) -> None:
+def test_what_a_server_refuses_is_told_from_one_that_is_away(
+    served: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    ask = rest_utils.http_request
+
+    def counted(*given: object, **named: object) -> object:
+        asked.extend(value for value in given if str(value).endswith("/runs/search"))
+        return ask(*given, **named)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(rest_utils, "http_request", counted)
     with pytest.raises(RefusedError, match="Invalid"):
         ServerReader(served[1]).tagged({"a `tag`": "x"}, WANTED)
+    assert len(asked) == 1
     away = Store(TrackingOptions(uri="http://127.0.0.1:9", runs_dir=str(tmp_path)).destination(), 1.0)
     with pytest.raises(StoreAwayError):
         ServerReader(away).tagged({"a": "x"}, WANTED)
