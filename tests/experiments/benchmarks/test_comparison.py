@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from experiments.benchmarks.comparison import (
     ALL_NEAR_A_BORDER,
     NO_WINDOW,
     UNSUPPORTED,
+    compare_seen,
     compare_windows,
     far_from_borders,
     output_of,
@@ -139,6 +141,33 @@ def test_a_wrong_window_is_found_between_holes(monkeypatch: pytest.MonkeyPatch, 
     assert (found.mismatches, found.why_none, found.numbers_along) == ((), "", 0)
     _say_wrongly(monkeypatch, wrong)
     assert compare_windows(HOLES[name], SHAPE).mismatches
+
+
+def test_a_window_of_a_hole_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every second row reads nothing; those between are said rightly.
+    network = nn.ConvTranspose2d(CHANNELS, CHANNELS, 1, (2, 1))
+    assert compare_windows(network, SHAPE).mismatches == ()
+
+    def filled(window: Window) -> Window:
+        return Window(np.minimum(window.first, 0), np.maximum(window.last, 0), window.shift)
+
+    monkeypatch.setitem(WRONG_WINDOWS, "of holes", filled)
+    _say_wrongly(monkeypatch, "of holes")
+    assert compare_windows(network, SHAPE).mismatches
+
+
+@pytest.mark.parametrize(("narrower", "is_found"), [(-1, False), (1, True)])
+def test_what_exceeds_a_bound_is_found(monkeypatch: pytest.MonkeyPatch, narrower: int, is_found: bool) -> None:
+    def said(network: nn.Module, shape: tuple[int, int, int]) -> Known:
+        known = output_of(network, shape)
+        assert known.sight is not None
+        y, x = known.sight.reaches
+        first, last = y.seen
+        y = replace(y, status=Status.BOUND, seen=(first + narrower, last))
+        return replace(known, sight=replace(known.sight, reaches=(y, x)))
+
+    monkeypatch.setattr(comparison, "output_of", said)
+    assert bool(compare_seen(_conv(3, 1, 1), (CHANNELS, 8, 8)).mismatches) == is_found
 
 
 def test_holes_that_alone_are_far_from_borders_are_not_compared() -> None:
