@@ -255,7 +255,7 @@ def test_a_run_that_diverges_in_its_only_step_fails_too(
         (["datamodule=cifar10"], "datamodule.root=data: cifar-10-batches-py/data_batch_1 of CIFAR-10 is not there"),
         (["datamodule=image_folder", "datamodule.root=nowhere"], "datamodule.root=nowhere: no such folder"),
         (["optimizer.lr=-1"], "optimizer"),
-        (["optimizer.lr=abc"], "optimizer.lr='abc': must be float\n"),
+        (["optimizer.lr=abc"], "optimizer.lr=abc: must be a number from 0\n"),
         (["optimizer.lr=1,2"], "optimizer.lr=1,2: several values; add -m"),
         (["trainer.accelerator=gpuu"], "trainer"),
         (["--multirunn"], "--multirunn: unknown flag"),
