@@ -97,7 +97,7 @@ class ServerReader:
                 break
             question["page_token"] = answer["next_page_token"]
         points.sort(key=lambda point: int(point.get("timestamp", 0)))
-        return [(run_id, int(point.get("step", 0)), float(point["value"])) for point in points]
+        return [(run_id, int(point.get("step", 0)), float(point.get("value", 0.0))) for point in points]
 
     def _ask(self, method: str, endpoint: str, **question: object) -> dict[str, Any]:
         """Ask, and ask again where the server dropped the question: one of its workers may have been replaced."""
@@ -116,9 +116,10 @@ class ServerReader:
             response = http_request(  # type: ignore[no-untyped-call]
                 self._login, endpoint, method, timeout=self._store.patience, raise_on_status=False, **question
             )
-            if response.status_code != _GOOD:
-                verify_rest_response(response, endpoint)  # raises, and reads the whole answer once for that
-            content: dict[str, Any] = json.loads(response.content)
+            content = _object(response.content) if response.status_code == _GOOD else None
+            if content is None:
+                # Raises but for an answer without content, and reads the whole answer once for that.
+                content = verify_rest_response(response, endpoint).json()
             return content
 
     @cached_property
@@ -127,6 +128,15 @@ class ServerReader:
         from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415 - as above
 
         return get_default_host_creds(self._store.destination.uri)  # type: ignore[no-untyped-call]
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    """Return what an answer holds; None where it is anything else, such as the page of a login."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,8 @@ class _Keep:
             tags = {tag["key"]: tag.get("value", "") for tag in data.get("tags", [])}
             if not self.tags.items() <= tags.items():
                 continue
-            metrics = {one["key"]: one["value"] for one in data.get("metrics", []) if one["key"] in self.wanted.metrics}
+            # Servers may leave a zero out, as they do with other values that are nothing.
+            values = {one["key"]: one.get("value", 0.0) for one in data.get("metrics", [])}
             end = int(info.get("end_time", 0))
             found.append(
                 StoredRun(
@@ -156,7 +167,7 @@ class _Keep:
                     artifacts=info.get("artifact_uri", ""),
                     tags={name: tags[name] for name in self.wanted.tags if name in tags},
                     # A number that is none comes as a word.
-                    metrics={key: float(value) for key, value in metrics.items()},
+                    metrics={name: float(values[name]) for name in self.wanted.metrics if name in values},
                 )
             )
         return found

@@ -1,11 +1,13 @@
 """A data base, a tracking server and MLflow's client are read alike, whatever stands in a tag."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils import rest_utils
@@ -179,3 +181,37 @@ def test_a_question_that_a_server_dropped_is_asked_again(
     monkeypatch.setattr(server_reader, "PAUSE", 0.0)
     assert len(ServerReader(served[1]).tagged({"note": "it's"}, WANTED)) == 1
     assert len(dropped) == 1
+
+
+@pytest.fixture
+def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ServerReader]:
+    """A reader of a server that answers every question with one text."""
+
+    def reader(text: str) -> ServerReader:
+        response = requests.Response()
+        response.status_code, response._content = 200, text.encode()
+        monkeypatch.setattr(rest_utils, "http_request", lambda *_, **__: response)
+        monkeypatch.setattr(Store, "experiment_ids", lambda _: ["0"])
+        monkeypatch.setattr(server_reader, "PAUSE", 0.0)
+        return ServerReader(Store(TrackingOptions(uri="http://127.0.0.1:9", runs_dir=str(tmp_path)).destination(), 1.0))
+
+    return reader
+
+
+@pytest.mark.parametrize("text", ["<html>log in</html>", "[]"])
+def test_a_page_instead_of_an_answer_is_a_server_that_is_away(
+    answered: Callable[[str], ServerReader], text: str
+) -> None:
+    with pytest.raises(StoreAwayError, match="not in a valid JSON format"):
+        answered(text).tagged({"a": "x"}, WANTED)
+
+
+def test_an_answer_without_content_holds_no_runs(answered: Callable[[str], ServerReader]) -> None:
+    assert answered("").tagged({"a": "x"}, WANTED) == []
+
+
+def test_a_value_that_is_left_out_is_zero(answered: Callable[[str], ServerReader]) -> None:
+    run = {"info": {"run_id": "1", "experiment_id": "0", "status": "RUNNING"}, "data": {"metrics": [{"key": "odd"}]}}
+    (found,) = answered(json.dumps({"runs": [run]})).named(["1"], WANTED)
+    assert found.metrics == {"odd": 0.0}
+    assert list(answered(json.dumps({"metrics": [{"step": 3}]})).points(["1"], "odd")) == [("1", 3, 0.0)]
