@@ -157,7 +157,7 @@ def far_from_borders(far: npt.NDArray[np.bool_], seeing: npt.NDArray[np.bool_], 
     # than one way; of those that are far in the same columns, or in more, the most units that see anything.
     rows, columns = max(
         ((_longest_run((far >= kind).all(axis=1)), _longest_run(kind)) for kind in np.unique(far, axis=0)),
-        key=lambda block: seeing[np.ix_(*block)].sum(),
+        key=lambda block: (seeing[np.ix_(*block)].sum(), len(block[0]) * len(block[1])),
     )
     rows, columns = _middle(rows, by_place[0] + 1), _middle(columns, by_place[1] + 1)
     count = max(len(rows), len(columns)) if len(rows) and len(columns) else 0
@@ -166,7 +166,8 @@ def far_from_borders(far: npt.NDArray[np.bool_], seeing: npt.NDArray[np.bool_], 
     for row, column in [unit for unit in units if not seeing[unit]]:
         units += [(row, int(other)) for other in columns[seeing[row, columns]][:1]]
         units += [(int(other), column) for other in rows[seeing[rows, column]][:1]]
-    return list(dict.fromkeys(units)) if any(seeing[unit] for unit in units) else []
+    # Of a map that sees nothing anywhere, that is what is compared.
+    return list(dict.fromkeys(units)) if any(seeing[unit] for unit in units) or not seeing.any() else []
 
 
 def _longest_run(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
