@@ -1,16 +1,18 @@
 """Who may write a run, when processes die and fork."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from experiments.tracking.locks import AlreadyLockedError, RunLock, exclusive, is_locked, no_fork
+from experiments.tracking.locks import FILE_NAME, AlreadyLockedError, RunLock, exclusive, is_locked, no_fork
 
 HOLDER = """
 import os, sys, time
@@ -37,6 +39,15 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
     lock.release()
     assert not is_locked(tmp_path)
     RunLock(tmp_path).release()
+
+
+def test_who_only_asks_who_holds_a_lock_keeps_nobody_from_it(tmp_path: Path) -> None:
+    asking = os.open(tmp_path / FILE_NAME, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    answered = threading.Timer(0.02, os.close, [asking])
+    answered.start()
+    RunLock(tmp_path).release()
+    answered.join()
 
 
 def test_a_killed_process_lets_go_even_while_its_forked_child_lives(tmp_path: Path) -> None:
