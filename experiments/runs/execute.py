@@ -23,9 +23,9 @@ from experiments.runs.identity import Identity, identify
 from experiments.runs.label import Label
 from experiments.runs.launch import launch
 from experiments.runs.log import LOG_FILE, last_lines, log_file
+from experiments.runs.order import Order
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
-from experiments.runs.rank import Order
 from experiments.runs.result import FILE as RESULT_FILE
 from experiments.runs.result import RunResult, Status
 from experiments.runs.settle import finished_by, settle

@@ -20,7 +20,7 @@ from experiments.runs import asked
 from experiments.runs.callbacks import RunKilled
 from experiments.runs.cores import cores
 from experiments.runs.endings import Ending, Endings
-from experiments.runs.rank import Order
+from experiments.runs.order import Order
 
 # For the others to end by themselves, once one has failed (they notice: they cannot go on without it), or was stopped
 # (they record it); then until they are told, and until they are killed.

@@ -5,23 +5,11 @@ import os
 import sys
 import threading
 import time
-from typing import Any, TypedDict
+
+from experiments.runs.order import Order
 
 WATCH_SECONDS = 0.2
 LATER_SECONDS = 1.0
-
-
-class Order(TypedDict):
-    """What a process is to do: a run's directory and configuration, the rest as in `execute.run_here`."""
-
-    run_dir: str
-    config: dict[str, Any]
-    session: str
-    command: list[str]
-    progress: bool
-    heartbeat: str | None
-    name: str | None
-    tags: dict[str, str]
 
 
 def main(order: Order) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from experiments.runs import launch, processes
 from experiments.runs.endings import Ending, Endings
-from experiments.runs.rank import Order
+from experiments.runs.order import Order
 
 ENDING = """
 import os, signal, sys, time
@@ -19,7 +19,7 @@ rank = int(os.environ["RANK"])
 from pathlib import Path
 sys.path.insert(0, {house!r})
 from experiments.runs.endings import Ending, Endings
-from experiments.runs.rank import Order
+from experiments.runs.order import Order
 endings = Endings(Path({folder!r}), "s")
 {program}
 """
