@@ -67,12 +67,14 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {', '.join(known_studies())}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
     scale = keys["scale"] or LAPTOP
-    study, file = read_study(names[0]).at_scale(scale), study_file(names[0])
+    as_written, file = read_study(names[0]), study_file(names[0])
+    study = as_written.at_scale(scale)
     if keys["seeds"] is not None:
         study = study.with_seeds(seeds_of(keys["seeds"]))
-    from experiments.studies.prepared import prepare  # noqa: PLC0415 - as above
+    from experiments.studies.prepared import check_scales, prepare  # noqa: PLC0415 - as above
 
     with said_of(file):
+        check_scales(as_written, names[0], but=scale)
         arms = prepare(study, names[0], overrides)
     only_plan, asked = _flag("plan", keys["plan"]), not _flag("yes", keys["yes"])
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.

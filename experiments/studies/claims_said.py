@@ -96,8 +96,8 @@ def _numbers(claim: Claim, verdict: Judged, metric: str) -> str:
     if effect is None:
         return "nothing to compare"
     unit = "" if claim.is_ratio else _unit(claim.on or metric)
-    if claim.kind == "equal":
-        # Its reason says the number exactly; of a ratio a decimal is easier to read.
+    if claim.kind == "equal" or (claim.on or metric).startswith("measure/"):
+        # It is the same for every seed. Its reason says the number exactly; of a ratio a decimal is easier to read.
         return f"{effect.mean:.3g}" if claim.is_ratio else ""
     number = (lambda value: f"{value:.3g}") if claim.is_ratio else _signed
     return wording.effect_numbers(effect, unit, verdict.left_out, number)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from experiments.runs.probe import forecast_seconds, time_steps
 from experiments.runs.result import RunResult
+from experiments.studies.job import reason_of
 from experiments.studies.state import ArmState
 
 # Beside its training a run draws pictures, measures its network twice and writes checkpoints: pictures take this much.
@@ -26,11 +27,13 @@ class Forecast:
         seconds: from beginning to end.
         bytes: on disk.
         source: past runs of the arm, or a probe.
+        failure: why the probe ended, where it did: `seconds` are none then, and its runs will hardly fare better.
     """
 
     seconds: float
     bytes: float
     source: Literal["past runs", "probe"]
+    failure: str | None = None
 
 
 def forecast(state: ArmState) -> Forecast:
@@ -44,8 +47,12 @@ def forecast(state: ArmState) -> Forecast:
         )
         return Forecast(seconds + RECORD_SECONDS, needed, "past runs")
     assembly = state.assembly
-    taken = forecast_seconds(assembly, time_steps(assembly)) + RECORD_SECONDS
-    return Forecast(taken, PICTURE_BYTES + CHECKPOINT_COPIES * assembly.measures.weight_bytes, "probe")
+    needed = PICTURE_BYTES + CHECKPOINT_COPIES * assembly.measures.weight_bytes
+    try:
+        taken = forecast_seconds(assembly, time_steps(assembly)) + RECORD_SECONDS
+    except Exception as error:  # noqa: BLE001 - a network that cannot train fails as a run, and the others go on
+        return Forecast(0.0, needed, "probe", failure=reason_of(error))
+    return Forecast(taken, needed, "probe")
 
 
 def remaining(state: ArmState) -> int:

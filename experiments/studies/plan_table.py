@@ -48,6 +48,9 @@ def print_plan(
     for state in states:
         if state.arm.share.note:
             console.print(Text(f"{state.arm.name}: {state.arm.share.note}"))
+    for state, one in zip(states, forecasts, strict=True):
+        if one.failure:
+            console.print(Text(f"{state.arm.name}: a trial step failed, as its runs will: {one.failure}", style="red"))
     for line in _reasons(states):
         console.print(Text(line))
     console.print(Text(_totals(study, states, forecasts, workers)))
@@ -79,7 +82,7 @@ def _arms(study: Study, states: Sequence[ArmState], forecasts: Sequence[Forecast
             macs if len(shapes) == 1 else f"{macs} at {wording.input_size(state.assembly.input_shape)}",
             "unknown" if field is None else f"{field:g} px",
             *(str(state.count(kind) or "-") for kind in shown),
-            f"{one.seconds:.1f}" + ("" if one.source == "past runs" else " *"),
+            "?" if one.failure else f"{one.seconds:.1f}" + ("" if one.source == "past runs" else " *"),
         )
     sources = {one.source for one in forecasts}
     if "probe" in sources:
@@ -94,7 +97,7 @@ def _reasons(states: Sequence[ArmState]) -> list[str]:
     for state in states:
         for one in state.replicates:
             if one.kind in ("stale", "failed"):
-                grouped[one.kind, state.arm.name, one.why.partition("\n")[0]].append(one.run.seed)
+                grouped[one.kind, state.arm.name, " ".join(one.why.split())].append(one.run.seed)
     said = {"stale": "stale", "failed": "failed before"}
     lines = [
         f"{said[kind]}: {arm}, {wording.listed(seeds)}: {why or 'no reason recorded'}"
@@ -108,7 +111,8 @@ def _totals(study: Study, states: Sequence[ArmState], forecasts: Sequence[Foreca
     runs = sum(len(state.replicates) for state in states)
     left = sum(map(remaining, states))
     counts = ", ".join(f"{count} {kind}" for kind in KINDS if (count := sum(state.count(kind) for state in states)))
-    text = f"{runs} runs ({len(states)} arms, {len(study.seeds)} seeds, equal {study.budget.equal}): {counts}"
+    sizes = ", ".join((_count(len(states), "arm"), _count(len(study.seeds), "seed"), f"equal {study.budget.equal}"))
+    text = f"{_count(runs, 'run')} ({sizes}): {counts}"
     if not left:
         return text
     needed = sum(remaining(state) * one.bytes for state, one in zip(states, forecasts, strict=True))
@@ -119,7 +123,11 @@ def _totals(study: Study, states: Sequence[ArmState], forecasts: Sequence[Foreca
 def _duration(total: float) -> str:
     if total < 1:
         return f"{60 * total:.0f} seconds"
-    return f"{total:.0f} minutes" if total < 120 else f"{total / 60:.1f} hours"  # noqa: PLR2004 - as people say it
+    return _count(round(total), "minute") if total < 120 else f"{total / 60:.1f} hours"  # noqa: PLR2004 - as people say it
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _megabytes(count: float) -> str:

@@ -14,6 +14,20 @@ NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` 
 OF_ALL = ("experiment", "rerun", "runs_dir", "tracking")
 
 
+def check_scales(study: Study, name: str, but: str) -> None:
+    """Compose a study at all of its scales `but` one, so that a mistake is found before somebody chooses it.
+
+    Raises:
+        StudyError: an override of a scale that cannot be.
+    """
+    for scale in study.scales:
+        if scale != but:
+            try:
+                prepare(study.at_scale(scale), name, ())
+            except UserError as error:
+                raise StudyError(f"scale {scale}: {error}") from error
+
+
 def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedArm]:
     """Compose the arms of a study.
 

@@ -15,6 +15,8 @@ from experiments.studies.study_mistakes import mistake
 from experiments.studies.study_parts import LAPTOP, STRICT, Arm, Budget, Scale, check_name, named
 
 LARGEST_SEED = 2**32 - 1
+# Every run has a folder and rows in the store; more than this of one arm is a slip of the pen.
+MOST_SEEDS = 10_000
 # The one rule that a run knows: it tests the checkpoint that validated best.
 Selection = Literal["best by val/top1_error"]
 
@@ -75,6 +77,8 @@ class Study(BaseModel):
     @classmethod
     def _count_seeds(cls, value: object) -> object:
         """Read a number of seeds as a list of them; check the values, which pydantic would not name whole."""
+        if isinstance(value, int) and not isinstance(value, bool) and value > MOST_SEEDS:
+            raise ValueError(f"must be at most {MOST_SEEDS}")
         seeds = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
         if (
             not isinstance(seeds, list)
@@ -104,6 +108,13 @@ class Study(BaseModel):
             else claim
             for name, claim in value.items()
         }
+
+    @field_validator("scales")
+    @classmethod
+    def _not_as_written(cls, scales: dict[str, Scale]) -> dict[str, Scale]:
+        if LAPTOP in scales:
+            raise ValueError(f"'{LAPTOP}' is the study as it is written; choose another name")
+        return scales
 
     @field_validator("arms")
     @classmethod
@@ -173,7 +184,7 @@ class Study(BaseModel):
         Raises:
             UserError: it has no such scale.
         """
-        if name == LAPTOP and name not in self.scales:
+        if name == LAPTOP:
             return self
         if name not in self.scales:
             raise UserError(f"scale={name}: no such scale of this study; {nearest(name, [LAPTOP, *self.scales])}")

@@ -157,7 +157,8 @@ def _exact(one: _Compared) -> Verdict:
     outcome: Outcome = "refuted" if wrong else "supported"
     said = claim.said()
     if not wrong:
-        reason = f"exactly {_listed(numbers.values())}, as claimed"
+        holds = "as claimed" if claim.kind == "equal" else said
+        reason = f"exactly {_listed(numbers.values())}, {holds}"
     elif len(wrong) == len(numbers):
         reason = f"exactly {_listed(wrong.values())}, not {said}"
     else:

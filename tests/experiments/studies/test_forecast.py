@@ -1,26 +1,29 @@
 """What a study would still take, told by runs that lie in folders nobody trained."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from experiments.runs.result import RunResult
 from experiments.studies import forecast as room
 from experiments.studies.forecast import PICTURE_BYTES, RECORD_SECONDS, Forecast, forecast, minutes, remaining
 from experiments.studies.plan import plan_arms
+from experiments.studies.plan_table import print_plan
 from experiments.studies.state import ArmState, look, remember
 from experiments.studies.study import checked
 
 SEEDS = list(range(5))
 ARM = {"overrides": ["model=conv5x5", "model.network.widths=[4,4]"], "role": "baseline"}
 SMALL = ["datamodule=digits", "datamodule.image_size=8", "effective_field_images=0", "optimizer.lr=0.05"]
+STUDY = checked({"question": "?", "arms": {"a": ARM}, "seeds": 5, "metric": "test/loss", "overrides": SMALL}, "")
 
 
 def arm(folder: Path, *overrides: str) -> ArmState:
     """Return the state of a study's only arm, whose runs lie in `folder`."""
-    study = checked({"question": "?", "arms": {"a": ARM}, "seeds": 5, "metric": "test/loss", "overrides": SMALL}, "")
-    (state,) = look(plan_arms(study, [f"runs_dir={folder}", *overrides]), SEEDS, folder / "s")
+    (state,) = look(plan_arms(STUDY, [f"runs_dir={folder}", *overrides]), SEEDS, folder / "s")
     return state
 
 
@@ -78,3 +81,21 @@ def test_no_schedule_is_shorter_than_its_longest_run(tmp_path: Path) -> None:
     state = arm(tmp_path)
     found = Forecast(60.0, 1.0, "past runs")
     assert [minutes([state], [found], workers) for workers in (1, 2, 100)] == [5.0, 2.5, 1.0]
+
+
+def test_a_network_that_cannot_train_has_no_forecast_but_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise IndexError("Target 7 is out of bounds.")
+
+    monkeypatch.setattr(room, "time_steps", broken)
+    state = arm(tmp_path)
+    found = forecast(state)
+    assert found.failure == "IndexError: Target 7 is out of bounds."
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_plan(console, "s", STUDY, [state], [found], [], [], workers=1)
+    said = console.export_text()
+    assert "a: a trial step failed, as its runs will: IndexError: Target 7 is out of bounds." in said
+    assert " ?" in said
+    assert "5 runs (1 arm, 5 seeds, equal epochs): 5 to do" in said

@@ -167,6 +167,9 @@ def test_equal_is_exact() -> None:
     assert of(claim("equal", target=1), [2**60 + 1], [2**60]).outcome == "supported"
     assert of(claim("equal", target=0.3), [0.4], [0.1]).outcome == "supported"
     assert of(claim("equal"), [7, 7, 7], [7, 7, 7]).reason == "exactly 0, as claimed"
+    # What is said is what was claimed: of a measure that is lower, not that it is this number.
+    lower = claim("lower", "new / base", exact=True)
+    assert of(lower, [18 * 4096.0] * 3, [25 * 4096.0] * 3).reason == "exactly 18/25, below 1"
 
 
 def test_one_value_that_is_not_so_refutes_an_exact_claim() -> None:
