@@ -82,6 +82,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, formats: Sequence[str]) -> int:
     from rich.console import Console  # noqa: PLC0415 - imported late, as above
+    from rich.text import Text  # noqa: PLC0415
 
     from experiments.studies.judging import judged  # noqa: PLC0415
     from experiments.studies.membership import study_folder  # noqa: PLC0415
@@ -99,6 +100,8 @@ def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, fo
         raise UserError(f"to={folder}: cannot be written ({error.strerror})") from error
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     print_answer(console, gathered, verdicts)
+    for line in written.claimed_later:
+        console.print(Text(f"notice: {line}", style="yellow"))
     if missing := unfinished(gathered.comparison.replicates):
         print(f"unfinished: {missing}")
     print()

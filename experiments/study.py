@@ -90,13 +90,13 @@ def main(argv: Sequence[str]) -> int:
     with said_of(file):
         conduct = Conduct(study, arms, names[0], scale, overrides, command)
     conduct.print_plan(console, options.workers)
-    for notice in notices(study, arms):
+    for notice in [*conduct.written.claimed_later, *notices(study, arms)]:
         console.print(Text(f"notice: {notice}", style="yellow"))
     if only_plan or (asked and not _agreed(conduct.minutes(options.workers))):
         return 0
     answer = conduct.run(options)
     answer.print(console)
-    for notice in unjudged(study):
+    for notice in [*conduct.written.claimed_later, *unjudged(study)]:
         console.print(Text(f"notice: {notice}", style="yellow"))
     where = [] if str(conduct.runs_dir) == "runs" else [f"runs_dir={conduct.runs_dir}"]
     print(f"browse: {shlex.join(['whydeep', 'ui', *where])}{'' if where else '  (or: make ui)'}")

@@ -16,6 +16,7 @@ from experiments.studies import membership
 from experiments.studies.answers import check_measures, power_sentences
 from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
+from experiments.studies.claimed_later import claimed_later
 from experiments.studies.comparison import Outcome, Replicate
 from experiments.studies.confounds import all_confounds, check_declared, planned_confounds
 from experiments.studies.execution import execute_all, jobs_of
@@ -32,6 +33,7 @@ from experiments.studies.study import Study
 from experiments.studies.table import print_answer
 from experiments.studies.verdict import Verdict
 from experiments.studies.writing_down import with_run_ids, write_down
+from experiments.studies.written import WrittenStudy
 from experiments.tracking.credentials import masked
 from experiments.tracking.delivery import Delivery
 from experiments.tracking.options import TrackingOptions
@@ -127,13 +129,22 @@ class Conduct:
         self._arms = arms
         self._planned_confounds = planned_confounds(arms, study.declared)
         written = write_down(name, varied, study, self.states, [*map(masked, command)])
-        self._written = replace(written, confounds=tuple(self._planned_confounds))
+        self._written = replace(
+            written,
+            confounds=tuple(self._planned_confounds),
+            claimed_later=claimed_later(study, self._folder, self.states, self.runs_dir),
+        )
         check_measures(study, self._written.arms)
 
     @property
     def tracking(self) -> TrackingOptions:
         """Where and how its runs are recorded."""
         return tracking_options(self._cfg)
+
+    @property
+    def written(self) -> WrittenStudy:
+        """The study as it is written down before it runs."""
+        return self._written
 
     @cached_property
     def _forecasts(self) -> list[Forecast]:

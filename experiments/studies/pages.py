@@ -36,6 +36,8 @@ def study_page(
         lines.append(f"**Unfinished:** {missing}.")
     if confounds := confounds_said(gathered.written.confounds):
         lines.append(f"**Confounds, which differ between the arms undeclared:** {'; '.join(confounds)}.")
+    if later := gathered.written.claimed_later:
+        lines.append(f"**Not all of this was claimed before anything ran:** {'; '.join(later)}.")
     for verdict in said(study.claims, verdicts, comparison.metric):
         name = f"{verdict.name}: " if verdict.name else ""
         found = "; ".join(filter(None, (verdict.numbers, verdict.reason)))

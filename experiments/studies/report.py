@@ -95,6 +95,7 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "environments": gathered.environments,
         "unfinished": unfinished(comparison.replicates),
         "confounds": confounds_said(written.confounds),
+        "claimed_later": written.claimed_later,
         "most_reasons": MOST_REASONS,
         "open_runs": len(comparison.replicates) <= OPEN_RUNS,
         "pages": f"{address}/#/experiments/{experiment}/runs/" if address and experiment else None,

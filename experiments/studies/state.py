@@ -122,6 +122,21 @@ def remember(states: Sequence[ArmState], folder: Path) -> None:
     fresh.replace(folder / FILE)
 
 
+def any_finished(states: Sequence[ArmState], folder: Path, runs_dir: Path) -> bool:
+    """Whether a run of the study has ever finished here: of these states, or of other seeds, arms or former code.
+
+    Args:
+        states: of its runs now.
+        folder: of the study; keeps which identities were planned before.
+        runs_dir: of all runs.
+    """
+    if any(state.count("done") or state.count("stale") for state in states):
+        return True
+    names = {name for planned in _read(folder / FILE).values() for name in planned}
+    results = (RunResult.read(runs_dir / name) for name in sorted(names))
+    return any(result is not None and result.status == "FINISHED" for result in results)
+
+
 def _read(file: Path) -> dict[str, list[str]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

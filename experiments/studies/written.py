@@ -79,6 +79,7 @@ class WrittenStudy:
         replicates: all runs that belong to it.
         confounds: what differs between arms undeclared: in their configurations and, once runs have ended, in what was
             recorded of these.
+        claimed_later: which claims were changed, added or removed after runs were recorded, see `claimed_later.py`.
     """
 
     name: str
@@ -88,6 +89,7 @@ class WrittenStudy:
     arms: tuple[WrittenArm, ...]
     replicates: tuple[WrittenReplicate, ...]
     confounds: tuple[Confound, ...] = ()
+    claimed_later: tuple[str, ...] = ()
 
     def arm(self, name: str) -> WrittenArm:
         """The arm called `name`."""
@@ -104,6 +106,7 @@ class WrittenStudy:
             "study": self.study.model_dump(mode="json", by_alias=True),
             "arms": [asdict(arm) for arm in self.arms],
             "confounds": [asdict(confound) for confound in self.confounds],
+            "claimed_later": self.claimed_later,
             # One line each: ten thousand of them are read and compared by people, too.
             "replicates": [],
         }
