@@ -19,7 +19,8 @@ from experiments.studies.gather import Gathered
 from experiments.studies.report import Report, unfinished
 from experiments.studies.written import WrittenArm, WrittenStudy
 from experiments.tracking.delivery import Delivery
-from experiments.tracking.opening import open_run
+from experiments.tracking.locks import holder
+from experiments.tracking.opening import BusyError, open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.parents import parent_by_key
 from experiments.tracking.records import FinalStatus
@@ -182,7 +183,13 @@ def open_study(written: WrittenStudy, runs_dir: Path, options: TrackingOptions) 
     folder = membership.study_folder(runs_dir, written.name, written.variation)
     varied = "" if written.variation == membership.AS_WRITTEN else f" ({written.variation})"
     tags = membership.study_tags("study", written.name, written.variation)
-    study = open_run(folder / "study", options, name=f"{written.name}{varied}", tags=tags)
+    try:
+        study = open_run(folder / "study", options, name=f"{written.name}{varied}", tags=tags)
+    except BusyError as busy:
+        who = holder(folder / "study") or "another process"
+        raise BusyError(
+            f"study {written.name}{varied}: {who} executes it already; wait until that one has ended"
+        ) from busy
     if study.session == 1:  # one that is continued keeps the answer that it had
         study.description(written.study.question)
     study.params({"seeds": len(written.study.seeds), "metric": written.study.metric, "arms": len(written.arms)})

@@ -1,6 +1,7 @@
 """The runs of a study in MLflow: nested, named, described; and nothing is lost while the store is away."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments import sync
+from experiments.errors import UserError
 from experiments.runs.label import Label
 from experiments.runs.result import RunResult
 from experiments.studies.at_hand import gather_at_hand
@@ -18,6 +20,7 @@ from experiments.studies.record import StudyRuns, open_study
 from experiments.studies.report import write_report
 from experiments.studies.writing_down import with_run_ids
 from experiments.studies.written import WrittenStudy, read_written
+from experiments.tracking.locks import RunLock
 from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.search import Search
@@ -170,3 +173,15 @@ def test_a_variation_is_what_changes_the_runs() -> None:
     assert variation(["optimizer.lr=0.1", "model=a", "rerun=true"], "toy") == "scale=toy model=a optimizer.lr=0.1"
     assert study_folder(Path("runs"), "s", AS_WRITTEN) == Path("runs/s")
     assert re.fullmatch(r"runs/s-[0-9a-f]{6}", str(study_folder(Path("runs"), "s", "a=1")))
+
+
+def test_a_study_that_another_process_executes_is_said_to_be_one(tmp_path: Path) -> None:
+    lock = RunLock(_made(study_folder(tmp_path, WRITTEN.name, WRITTEN.variation) / "study"))
+    with pytest.raises(UserError, match=rf"^study {WRITTEN.name}: {os.getpid()}@\S+ executes it already; wait until"):
+        open_study(WRITTEN, tmp_path, options(tmp_path))
+    lock.release()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
