@@ -149,7 +149,12 @@ class _Square(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - as torch calls it
         ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
         return x * x
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:  # noqa: ANN401 - as torch calls it
+        return 2 * tangents[0] * ctx.saved_tensors[0]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: ANN401 - as torch calls it

@@ -25,11 +25,14 @@ MISTAKES = {
     "declared": (f"{ARMS % ''}\n  {REST}\n  declared: 3", "study.declared=3: input should be a valid"),
     "rerun": (f"{ARMS % ''}\n  {REST}\n  overrides: [rerun=true]", "rerun: a study runs what is missing; "),
     "scale": (
-        f"{ARMS % ''}\n  {REST}\n  scales: {{toy: {{overrides: [model=zzz]}}}}",
-        "scale toy: override model=zzz: no ",
+        f"{ARMS % ''}\n  {REST}\n  scales: {{toy: {{overrides: [optimizer=zz]}}}}",
+        "scale toy: override optimizer=zz: no ",
     ),
     "many": (f"{ARMS % ''}\n  {REST.replace('2', '100000000')}", "study.seeds=100000000: must be at most 10000"),
-    "laptop": (f"{ARMS % ''}\n  {REST}\n  scales: {{laptop: {{seeds: 1}}}}", "'laptop' is the study as it is written"),
+    "laptop": (
+        f"{ARMS % ''}\n  {REST}\n  scales: {{laptop: {{seeds: 1}}}}",
+        "study.scales: 'laptop' is the study as it",
+    ),
     "whole": (f"{ARMS % ', tracking=server'}\n  {REST}", "arm b: override tracking=server: is of a study as a whole"),
     "place": (f"{ARMS % ', runs_dir=x'}\n  {REST}", "arm b: override runs_dir=x: is of a study as a whole"),
     "form": (f"{ARMS % ', optimizer'}\n  {REST}", "study.arms.b.overrides: 'optimizer' is not of the form key=value"),
