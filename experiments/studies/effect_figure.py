@@ -14,6 +14,8 @@ from experiments.studies.comparison import Comparison
 from experiments.studies.intervals import Estimate
 
 FEW = 30  # values that are drawn one by one
+# A difference is between arms: the colour of one of them would be read as its own.
+OF_NO_ARM: Mapping[str, Any] = {"color": FAINT, "marker": "o"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def draw_effects(rows: Sequence[Effect], metric: str, axes: Axes) -> None:
     for place, row in enumerate(rows):
         if row.estimate is None:
             continue
-        draw_spread(axes, row.estimate.values, place, look(place + 1))
+        draw_spread(axes, row.estimate.values, place, OF_NO_ARM)
         draw_mean(axes, row.estimate, place)
         told = f"{_signed(row.estimate)}\nn = {row.estimate.n}"
         axes.text(1.02, place + 0.1, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
@@ -78,7 +80,7 @@ def draw_effects(rows: Sequence[Effect], metric: str, axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def draw_spread(axes: Axes, values: Sequence[float], place: int, how: dict[str, Any]) -> None:
+def draw_spread(axes: Axes, values: Sequence[float], place: int, how: Mapping[str, Any]) -> None:
     """Draw values in the row `place`: one by one, or, where they are many, the spans of 90 % and of half of them."""
     if len(values) <= FEW:
         axes.plot(values, [place] * len(values), **how, linestyle="", markersize=6, alpha=0.85)
