@@ -27,7 +27,7 @@ class Forecast:
         seconds: from beginning to end.
         bytes: on disk.
         source: past runs of the arm, or a probe.
-        failure: why the probe ended, where it did: `seconds` are none then, and its runs will hardly fare better.
+        failure: why the probe ended, where it did: `seconds` are 0 then, and its runs will hardly fare better.
     """
 
     seconds: float
