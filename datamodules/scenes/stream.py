@@ -70,4 +70,4 @@ class Stream:
         return (cosine, sine) if self.chance(0.5) else (-cosine, -sine)
 
     def _fraction(self) -> float:
-        return (int(self._philox.random_raw()) >> (64 - _FRACTION_BITS)) / 2**_FRACTION_BITS
+        return float((int(self._philox.random_raw()) >> (64 - _FRACTION_BITS)) / 2**_FRACTION_BITS)
