@@ -5,6 +5,7 @@ renamed, so that whoever looks sees all of it or nothing; two that write the sam
 """
 
 import hashlib
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -44,9 +45,9 @@ def row(root: Path, scenes: Scenes, count: int, size: int) -> Row:
         try:
             _write(path, scenes, count, size)
         except OSError as error:
-            needed = count * CHANNELS * size * size / 2**20
+            needed = math.ceil(count * CHANNELS * size * size / 2**20)
             raise DataError(
-                f"root={root}: {path.name} cannot be kept there, {needed:.0f} MiB ({error.strerror or error}); "
+                f"root={root}: {path.name} cannot be kept there, {needed} MiB ({error.strerror or error}); "
                 "name a folder that has room"
             ) from error
         found = _read(path, count, size)

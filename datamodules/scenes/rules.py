@@ -82,11 +82,11 @@ class TextureConflict(Rule):
         super().check(knobs)
         if knobs.shapes > len(TEXTURES):
             raise DataError(
-                f"shapes={knobs.shapes}: must be at most {len(TEXTURES)}, rule={self.name} has a texture each"
+                f"shapes={knobs.shapes}: must be at most {len(TEXTURES)} under rule={self.name}, a texture each"
             )
         if knobs.textures != knobs.shapes:
             raise DataError(
-                f"textures={knobs.textures}: must be as shapes={knobs.shapes}, rule={self.name} has one each"
+                f"textures={knobs.textures}: must be {knobs.shapes} under rule={self.name}, one for each shape"
             )
 
     def class_names(self, knobs: Difficulty) -> tuple[str, ...]:
@@ -114,9 +114,7 @@ class Count(Rule):
         """Refuse a single number of things."""
         super().check(knobs)
         if knobs.things is not None and knobs.things[0] == knobs.things[1]:
-            raise DataError(
-                f"things={list(knobs.things)}: must be a range, rule={self.name} has a class for each number"
-            )
+            raise DataError(f"things={list(knobs.things)}: must be a range, each number is a class of rule={self.name}")
 
     def class_names(self, knobs: Difficulty) -> tuple[str, ...]:
         """Return the numbers of things."""
