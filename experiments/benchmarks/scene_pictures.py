@@ -2,8 +2,9 @@
 
 python -m experiments.benchmarks.scene_pictures [out=docs/pictures] [columns=8]
 
-Writes `scenes.png`, `scenes_relation.png` … : for each preset two rows of training scenes above two of test scenes,
-classes in turn, as a network gets them, enlarged; and `scenes_annotation.png`: one scene with its boxes, its pixels' classes and its captions.
+Writes `scenes.png`, `scenes_relation.png` … : for each preset a row of training scenes above one of test scenes,
+classes in turn, as a network gets them, enlarged; and `scenes_annotation.png`: one scene with its boxes, the classes of
+its pixels and its captions.
 """
 
 import sys
@@ -26,7 +27,6 @@ from experiments.arguments import split_arguments
 from experiments.errors import UserError
 from experiments.runs.configuration import compose, options_of, plain
 
-ROWS = 2  # of each split
 GAP = 4  # pixels between training and test scenes
 SHOWN = 96  # pixels of one scene, about
 CROWDED = Difficulty(things=(4, 4), size=(0.3, 0.45), visible=0.6, contrast=(0.1, 0.2))
@@ -36,9 +36,8 @@ def sheet(scenes: dict[str, Scenes], columns: int, size: int) -> NDArray[np.uint
     """Return training scenes above test scenes, uint8 `(H, W, 3)`."""
     blocks = []
     for split in ("train", "test"):
-        pictures = [scenes[split].drawn(index, size)[1].picture for index in range(ROWS * columns)]
-        rows = [np.concatenate(pictures[row * columns : (row + 1) * columns], axis=2) for row in range(ROWS)]
-        blocks.append(np.concatenate(rows, axis=1))
+        pictures = [scenes[split].drawn(index, size)[1].picture for index in range(columns)]
+        blocks.append(np.concatenate(pictures, axis=2))
     times = max(SHOWN // size, 1)
     train, test = (np.kron(block, np.ones((1, times, times), dtype=np.uint8)) for block in blocks)
     gap = np.full((3, GAP, train.shape[2]), 255, dtype=np.uint8)
@@ -79,8 +78,7 @@ def main(argv: Sequence[str]) -> int:
         settings = plain(compose([f"datamodule={preset}"]))["datamodule"]
         del settings["_target_"]
         data = ScenesDataModule(**settings)
-        # Few colours: the noise would take most of the file.
-        picture = Image.fromarray(sheet(data.scenes, columns, data.image_size)).quantize(128)
+        picture = Image.fromarray(sheet(data.scenes, columns, data.image_size))
         picture.save(out / f"{preset}.png", optimize=True)
         print(out / f"{preset}.png")
     figure = annotation_figure(annotate(Scenes("shape", CROWDED), 2, 96))

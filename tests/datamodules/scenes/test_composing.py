@@ -10,7 +10,7 @@ import pytest
 
 from datamodules.errors import DataError
 from datamodules.scenes import composing
-from datamodules.scenes.composing import Scenes
+from datamodules.scenes.composing import Scenes, least_visible
 from datamodules.scenes.difficulty import Difficulty
 
 Make = Callable[..., dict[str, Scenes]]
@@ -62,6 +62,9 @@ def test_every_thing_shows_as_much_as_is_asked() -> None:
     visible = np.concatenate([crowded.drawn(index, 64)[1].visible for index in range(60)])
     assert visible.min() >= 0.5
     assert (visible < 0.9).any()
+    for index in range(60):
+        scene, drawing = crowded.drawn(index, 64)
+        assert np.float32(least_visible(scene.things, 64)) == drawing.visible.min()
     assert all(
         (Scenes("count", Difficulty(things=(3, 4), size=(0.3, 0.4))).drawn(index, 64)[1].visible == 1).all()
         for index in range(20)
