@@ -4,10 +4,12 @@ A file holds the pictures one after the other and ends with their SHA-256. It is
 renamed, so that whoever looks sees all of it or nothing; two that write the same at once write the same bytes.
 """
 
+import contextlib
 import hashlib
 import math
 import os
-import tempfile
+import secrets
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from datamodules.scenes.composing import VERSION, Scenes
 from datamodules.storage import Pictures
 
 CHANNELS = 3
+ABANDONED_SECONDS = 3600.0  # after which nobody writes a file any more that has not grown
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -79,11 +82,12 @@ def _read(path: Path, count: int, size: int) -> Row | None:
 
 def _write(path: Path, scenes: Scenes, count: int, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
-        draft = Path(file.name)
-        try:
-            digest = hashlib.sha256()
-            # Written, not mapped: a full disk is then an error instead of the end of the process.
+    _forget_drafts(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        digest = hashlib.sha256()
+        # Written, not mapped: a full disk is then an error instead of the end of the process.
+        with draft.open("xb") as file:
             for index in range(count):
                 pixels = scenes.drawn(index, size)[1].picture.tobytes()
                 digest.update(pixels)
@@ -91,15 +95,15 @@ def _write(path: Path, scenes: Scenes, count: int, size: int) -> None:
             file.write(digest.digest())
             file.flush()
             os.fsync(file.fileno())
-            # As any other file that this person makes, not for their eyes only.
-            draft.chmod(0o666 & ~_umask())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _forget_drafts(path: Path) -> None:
+    """Remove what processes that were killed have left of a file."""
+    for draft in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if draft.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                draft.unlink()

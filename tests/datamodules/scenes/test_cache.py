@@ -91,6 +91,18 @@ def test_what_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     assert len(row(tmp_path, SCENES, 6, 16).pictures) == 6
 
 
+def test_what_was_killed_is_cleared_away_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    row(tmp_path, SCENES, 6, 16)
+    (path,) = kept(tmp_path)
+    path.unlink()
+    old, new = (path.with_name(f".{path.name}.{name}") for name in ("old", "new"))
+    for draft in (old, new):
+        draft.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    row(tmp_path, SCENES, 6, 16)
+    assert kept(tmp_path) == [new, path]
+
+
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
