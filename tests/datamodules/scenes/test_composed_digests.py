@@ -1,0 +1,38 @@
+"""Composed scenes are the same to the bit everywhere. Who changes one on purpose raises `VERSION` and pins anew."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+
+from datamodules.scenes.annotation import annotate
+from datamodules.scenes.composing import SPLITS, VERSION, Scenes
+
+Make = Callable[..., dict[str, Scenes]]
+
+PINNED = {
+    "scenes": "3c33fa8402c72b2c26415176959fb5bea144d5f10466a7fecdb63626c24ca04d",
+    "scenes_count": "7033f7edbe23c310fa72a42bab6943a11d09edd08143e2dcca747e0726163530",
+    "scenes_facing": "7aa32e07beb3d70007b70524966cf93e80fe4d944d748c404026af2e16af7dff",
+    "scenes_fine": "c8f6d55a8b413ef2d4da3ada50a89c395a50cccb73d5b3957becc84d049022a1",
+    "scenes_narrow": "b3a7f91fce16d5d2e7813eef33140a788575de0a3e756a0aee3d2a71af9dab37",
+    "scenes_relation": "c1c18619f8397cf7c49fbca5f8882d1c8c4b2215d210dd3cd48237a60f53a89f",
+    "scenes_texture_conflict": "1625aba0e03b688ad12d6b6f78da29c090c5e9b51ab646e81252343a08678a87",
+}
+
+
+@pytest.fixture
+def digest(scenes: Make, preset: str) -> str:
+    """Of pictures, classes, boxes, masks and captions of some scenes of each split."""
+    content = hashlib.sha256()
+    for split in SPLITS:
+        for index in range(12):
+            one = annotate(scenes(preset)[split], index, 40)
+            for array in (one.picture, one.instances, one.pixels, one.boxes.astype("<f4"), one.classes.astype("<i8")):
+                content.update(array.tobytes())
+            content.update("\n".join([str(one.label), *one.captions]).encode())
+    return content.hexdigest()
+
+
+def test_scenes_of_a_version_do_not_change(digest: str, preset: str) -> None:
+    assert (VERSION, digest) == (1, PINNED[preset])
