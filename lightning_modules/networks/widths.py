@@ -5,6 +5,8 @@ A network whose size can be matched to a budget tells of itself:
 - the argument `width_multiplier` thins or widens it "uniformly at each layer": every convolution and every hidden fully
   connected layer, so that parameters and MACs go with about the square of the multiplier; image and classes stay;
 - the attribute `base_width` is the width that its widest layer has at a multiplier of 1, in channels or units;
+- the attribute `width_steps`, where it has one, says how many networks there are from one width of that layer to the
+  next, as not all layers round up at once; without it two are looked for;
 - the class variable `DEPTHS` lists the values, shallow to deep, of the argument `depth`, or of the one that
   `DEPTH_ARGUMENT` names.
 """
