@@ -1,6 +1,5 @@
 """A small network to compare what its layers are made of: sizes of filters, depth, activation, receptive field."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -11,11 +10,10 @@ from torch import Tensor, nn
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.activations import ACTIVATIONS, scaled_normal
-from lightning_modules.networks.widths import scaled
+from lightning_modules.networks.widths import ROUNDINGS, scaled, spread
 
 NORMS = ("batch", "none")
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
-ROUNDINGS = ("stage", "layer")
 
 
 def _layer(
@@ -109,11 +107,12 @@ class FilterStack(nn.Module):
         self.base_width = max(widths)
         self.activation = activation
         of_layers = [widths[0], *(width for width in widths for _ in range(convs_per_stage))]
+        channels = [scaled(width, width_multiplier) for width in of_layers]
         if rounding == "layer":
             self.width_steps = len(of_layers)
-            channels = _spread(of_layers, width_multiplier)
-        else:
-            channels = [scaled(width, width_multiplier) for width in of_layers]
+            channels = [
+                spread(width * width_multiplier, place, len(of_layers)) for place, width in enumerate(of_layers)
+            ]
 
         layer = partial(_layer, activation=activation, norm=norm)
         self.stem = layer(in_channels, channels[0], 3)
@@ -141,10 +140,3 @@ class FilterStack(nn.Module):
             maps = stage(self.pool(maps) if index > 0 or self.first_pool else maps)
         logits: Tensor = self.fc(torch.flatten(self.avgpool(maps), 1))
         return logits
-
-
-def _spread(widths: Sequence[int], width_multiplier: float) -> list[int]:
-    """Return the layers' widths times the multiplier, each rounded up from a fraction of its own on, the last first."""
-    scaled(1, width_multiplier)  # checks it
-    count = len(widths)
-    return [max(1, math.floor(width * width_multiplier + (place + 0.5) / count)) for place, width in enumerate(widths)]

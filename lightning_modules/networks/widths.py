@@ -13,6 +13,9 @@ A network whose size can be matched to a budget tells of itself:
 
 import math
 
+# How fractions of a channel are rounded: `scaled` layer by layer, so that equal widths stay equal, or by `spread`.
+ROUNDINGS = ("stage", "layer")
+
 
 def scaled(width: int, width_multiplier: float) -> int:
     """Return `width` times the multiplier in whole channels, halves rounded up; at least one.
@@ -25,3 +28,13 @@ def scaled(width: int, width_multiplier: float) -> int:
     if not 0 < width_multiplier < math.inf:
         raise ValueError(f"width_multiplier={width_multiplier}: must be above 0 and finite")
     return max(1, math.floor(width * width_multiplier + 0.5))
+
+
+def spread(width: float, place: int, layers: int) -> int:
+    """Return `width` in whole channels, at least one, rounded for the layer at `place`, from 0, of so many.
+
+    Each layer rounds up from a fraction of its own on, the last one first: of layers of one width so many have one
+    channel more than the others that the mean of all is nearest to `width`. Where a channel of every layer at once is
+    too large a step, a budget is met with steps that are as many times smaller.
+    """
+    return max(1, math.floor(width + (place + 0.5) / layers))

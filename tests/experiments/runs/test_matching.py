@@ -207,3 +207,19 @@ def test_deep_and_shallow_stacks_meet_a_budget_by_layers_and_not_by_stages(
         assert measures.depth == 2 + 2 * convolutions
         assert found.match.cost == getattr(measures, quantity)
     assert not matched(9, "stage").within
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *([f"model.network.branches=[{branch}]"] for branch in ("1x1", "3x3", "5x5", "pool")),
+        ["model.network.reductions=false"],
+        ["model.network.reductions=false", "model.network.branches=[5x5]"],
+        ["model.network.reductions=false", "model.network.pool_projection=false"],
+    ],
+)
+def test_modules_of_other_branches_meet_the_macs_of_the_whole_module(changes: list[str]) -> None:
+    arm = ["model=inception_small", "model.network.rounding=layer", *changes]
+    matched = match_budget(arm, CIFAR, 10, quantity="macs", target="inception_small")
+    assert matched.within
+    assert measure(built(matched, arm), CIFAR).macs == matched.match.cost
