@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from experiments.errors import UserError
 from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.runs import inspection
 from experiments.runs.build import Assembly, assemble
@@ -16,6 +17,7 @@ from experiments.runs.inspection import inspect
 from tests.experiments.conftest import TOY, Whydeep
 from tests.experiments.recorded import history, result, run_dirs, weights
 
+LINEARITY = {"jacobian_variation", "affine_residual", "jacobian_rank", "joint_jacobian_rank"}
 SIZES = {f"effective_receptive_field{name}" for name in ("", "_ratio", "_standard_deviation", "_luo_size")}
 
 
@@ -45,6 +47,28 @@ def test_the_effective_field_can_be_left_out() -> None:
     assert set(seen.scalars()) == {"first_layer_orientation_selectivity"}
 
 
+def test_linearity_is_looked_at_where_it_is_asked_for() -> None:
+    affine = ["model=filter_stack", "model.network.activation=none", "model.network.pool=average"]
+    found = inspect(assembled("linearity_images=4", "effective_field_images=0", *affine))
+    assert found.linearity is not None
+    assert found.linearity.images == 4
+    assert found.linearity.jacobian_variation < 1e-10
+    assert set(found.scalars()) > LINEARITY
+    assert found.as_dict()["joint_jacobian_rank"] == found.linearity.joint_rank <= 10
+    bent = inspect(assembled("linearity_images=4", "effective_field_images=0", "model=filter_stack"))
+    assert bent.linearity is not None
+    assert bent.linearity.jacobian_variation > 0.1
+    assert bent.linearity.joint_rank > 10
+
+
+@pytest.mark.parametrize("count", [1, -1])
+def test_one_picture_has_nothing_to_differ_from(count: int) -> None:
+    with pytest.raises(
+        UserError, match=rf"^linearity_images={count}: must be 0, or from 2 on: one picture has nothing"
+    ):
+        assembled(f"linearity_images={count}")
+
+
 def test_a_network_without_gradients_is_no_reason_to_stop(caplog: pytest.LogCaptureFixture) -> None:
     assembly = assembled()
     for module in assembly.network.modules():
@@ -55,14 +79,14 @@ def test_a_network_without_gradients_is_no_reason_to_stop(caplog: pytest.LogCapt
 
 
 def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: Whydeep, tmp_path: Path) -> None:
-    process = whydeep("train", *TOY, "gradient_flow_every=4")
+    process = whydeep("train", *TOY, "gradient_flow_every=4", "linearity_images=2")
     assert process.returncode == 0, process.stderr
     (run_dir,) = run_dirs(tmp_path)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     metrics = client.get_run(str(result(run_dir)["run_id"])).data.metrics
     recorded = json.loads((run_dir / "inspection.json").read_text())
     for when in ("initial", "trained"):
-        for name in (*SIZES, "first_layer_orientation_selectivity"):
+        for name in (*SIZES, *LINEARITY, "first_layer_orientation_selectivity"):
             assert metrics[f"{when}/{name}"] == recorded[when][name]
     assert recorded["initial"] != recorded["trained"]
     flow = GradientFlowRecord.from_dict(json.loads((run_dir / "gradient_flow.json").read_text()))
