@@ -28,7 +28,8 @@ class RunOptions(BaseModel):
     data_dir: str = Field(min_length=1)
     ema_decay: float | None = Field(ge=0, lt=1)
     effective_field_images: int = Field(ge=0, le=4096)
-    # Runs that were recorded before there was this key are without it.
+    # Runs that were recorded before there were these keys are without them.
+    latency_batch: int = Field(default=0, ge=0, le=65536)
     linearity_images: Annotated[int, AfterValidator(_none_or_several)] = Field(default=0, le=64)
     gradient_flow_every: int = Field(ge=0)
     checkpoint_minutes: float = Field(gt=0, allow_inf_nan=False)

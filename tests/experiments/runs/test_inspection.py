@@ -14,6 +14,7 @@ from experiments.runs import inspection
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.configuration import compose
 from experiments.runs.inspection import inspect
+from experiments.runs.metrics import ON_REQUEST, SELECTIVITY
 from tests.experiments.conftest import TOY, Whydeep
 from tests.experiments.recorded import history, result, run_dirs, weights
 
@@ -79,7 +80,7 @@ def test_a_network_without_gradients_is_no_reason_to_stop(caplog: pytest.LogCapt
 
 
 def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: Whydeep, tmp_path: Path) -> None:
-    process = whydeep("train", *TOY, "gradient_flow_every=4", "linearity_images=2")
+    process = whydeep("train", *TOY, "gradient_flow_every=4", "linearity_images=2", "latency_batch=3")
     assert process.returncode == 0, process.stderr
     (run_dir,) = run_dirs(tmp_path)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
@@ -94,6 +95,16 @@ def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: W
     assert flow.steps == tuple(range(0, len(steps), 4))
     assert flow.layers == ("stem.0", "stages.0.0.0", "stages.1.0.0", "fc")
     assert {f"gradient/{name}": value for name, value in flow.totals().items()}.items() <= metrics.items()
+    # All that a study may ask for is there, and is in the run's result too, where studies read it.
+    asked = {name for names in (*ON_REQUEST.values(), SELECTIVITY) for name in names}
+    assert asked <= metrics.keys()
+    kept = result(run_dir)["metrics"]
+    assert isinstance(kept, dict)
+    assert {name: metrics[name] for name in asked} == {name: kept[name] for name in asked}
+    quartiles = [kept[f"time/latency{which}_seconds"] for which in ("_first_quartile", "", "_third_quartile")]
+    assert 0 < quartiles[0] <= quartiles[1] <= quartiles[2]
+    told = client.get_run(str(result(run_dir)["run_id"])).data.tags["whydeep.latency"]
+    assert told.startswith("forward pass of 3x1x8x8 on ")
     assert metrics["gradient/initial_first_to_last"] == flow.norms[0, 0] / flow.norms[-1, 0]
     for name in ("effective_field", "orientation_selectivity", "gradient_flow", "filters"):
         assert (run_dir / "pictures" / f"{name}.png").is_file()
