@@ -14,6 +14,7 @@ from tests.experiments.conftest import environment
 
 ARMS = "arms: {a: {overrides: [model=conv5x5], role: baseline}, b: {overrides: [model=two_conv3x3%s]}}"
 REST = "question: Which\n  seeds: 2\n  metric: test/top1_error"
+RANK = "claim: {contrast: b - a, on: trained/jacobian_rank, is: higher}"
 MISTAKES = {
     "option": (f"{ARMS % '3'}\n  {REST}", "arm b: override model=two_conv3x33: no such option; did you mean"),
     "key": (f"{ARMS % ', optimizer.lrr=1'}\n  {REST}", "arm b: override optimizer.lrr=1: unknown key; did you mean"),
@@ -22,7 +23,7 @@ MISTAKES = {
     "metric": (f"{ARMS % ''}\n  {REST.replace('error', 'eror')}", "metric=test/top1_eror: no run records it; did you"),
     "claim": (f"{ARMS % ''}\n  {REST}\n  claim: {{contrast: a - c, is: lower}}", "claims.claim: contrast='a - c': 'c'"),
     "unasked": (
-        f"{ARMS % ', linearity_images=2'}\n  {REST}\n  claim: {{contrast: b - a, on: trained/jacobian_rank, is: higher}}",
+        f"{ARMS % ', linearity_images=2'}\n  {REST}\n  {RANK}",
         "claims.claim.on=trained/jacobian_rank: a records it with linearity_images alone, which is 0",
     ),
     "twins": (f"{ARMS.replace('two_conv3x3', 'conv5x5') % ''}\n  {REST}", "arms.b: the same configuration as arms.a"),
