@@ -64,7 +64,9 @@ class FilterStack(nn.Module):
         norm: after each convolution "batch" norm (Ioffe & Szegedy 2015), or "none" and a bias.
         dilation: of the stages' convolutions: the taps of a filter lie so many pixels apart (Yu & Koltun 2016,
             Multi-Scale Context Aggregation by Dilated Convolutions). They see as far as filters of
-            `dilation` (k - 1) + 1, with the same weights, MACs and depth.
+            `dilation` (k - 1) + 1, with the same weights, MACs and depth. Layers of one dilation leave out what lies
+            between their taps (Yu, Koltun & Funkhouser 2017, Dilated Residual Networks, section 4); up to a dilation
+            of 3 the stem has seen it.
         pool: between stages, "max" or "average".
         first_pool: also pool behind the stem, which quarters what the first stage computes.
 

@@ -46,7 +46,13 @@ def test_parameters_at_another_width() -> None:
 
 
 def receptive_field(network: FilterStack) -> int:
-    """Extent in pixels of the gradient of one unit of the last stage, all weights positive and pools averaging."""
+    """Extent of the pixels that one unit of the last stage depends on."""
+    columns = columns_seen(network)
+    return int(columns.max() - columns.min()) + 1
+
+
+def columns_seen(network: FilterStack) -> Tensor:
+    """Columns of pixels with a gradient from one unit of the last stage, all weights positive and pools averaging."""
     network = network.double().eval()
     network.pool = nn.AvgPool2d(kernel_size=2, stride=2)
     for module in network.modules():
@@ -58,8 +64,7 @@ def receptive_field(network: FilterStack) -> int:
     network(images)
     torch.autograd.backward(seen[0][0, 0, 12, 12])
     assert images.grad is not None
-    columns = images.grad[0].abs().sum(dim=(0, 1)).nonzero()
-    return int(columns.max() - columns.min()) + 1
+    return images.grad[0].abs().sum(dim=(0, 1)).nonzero()
 
 
 def test_both_see_34_pixels() -> None:
@@ -197,6 +202,13 @@ def test_dilated_filters_see_further_with_the_same_weights() -> None:
     assert receptive_field(plain) == 34
     # 3 of the stem, 2 · 4 pixels per stage at strides 1, 2 and 4, and a pool of 1 and of 2 pixels.
     assert receptive_field(dilated) == 3 + 8 + 1 + 16 + 2 + 32
+
+
+@pytest.mark.parametrize(("dilation", "seen"), [(3, 3 + 2 * 2 * 3), (4, 3 * 5)])
+def test_the_stem_sees_what_filters_of_a_dilation_up_to_3_leave_out(dilation: int, seen: int) -> None:
+    network = FilterStack(num_classes=10, widths=(4,), dilation=dilation)
+    assert len(columns_seen(network)) == seen
+    assert receptive_field(network) == 3 + 2 * 2 * dilation
 
 
 def test_a_first_pool_quarters_what_the_stages_compute() -> None:
