@@ -74,19 +74,43 @@ class GradientFlowRecord:
         ratio: Norms = first / np.where(last > 0, last, np.nan)
         return ratio
 
+    @property
+    def front_to_back(self) -> Norms:
+        """`(steps,)`, the relative norm of the first third of the hidden layers per that of the last third.
+
+        Hidden are all but the first layer, which takes the image, and the last, which puts out the answer: at the two
+        ends of a deep network stand layers that are unlike all others. Those of a third are taken together, as one
+        layer with all of their weights, so that one without a gradient, or with weights of zero, does not count. nan
+        where fewer than two layers are hidden, or either third has no finite gradient, or the last one's is zero.
+        """
+        norms, weights = self.norms[1:-1], self.weight_norms[1:-1]
+        if len(norms) < 2:  # noqa: PLR2004 - a first and a last one
+            return np.full(len(self.steps), np.nan)
+        third = max(1, round(len(norms) / 3))
+        front, back = (_relative(norms[part], weights[part]) for part in (slice(third), slice(-third, None)))
+        ratio: Norms = front / np.where(back > 0, back, np.nan)
+        return ratio
+
     def totals(self) -> dict[str, float]:
         """Return the measures that are one number each, of the first and the last step; those not known are left out.
 
-        `first_to_last` compares the layers at both ends (see there); the relative norms of the first layer say whether
-        it learns at all.
+        `first_to_last` compares the layers at both ends, `front_to_back` the thirds of those between (see there), also
+        by the median over all steps; the relative norms of the first layer say whether it learns at all.
         """
         if not self.steps:
             return {}
+        front_to_back = self.front_to_back
+        known = front_to_back[np.isfinite(front_to_back)]
         found = {
             f"{when}_{name}": float(values[column])
             for when, column in (("initial", 0), ("last", -1))
-            for name, values in (("first_to_last", self.first_to_last), ("first_layer_relative", self.relative[0]))
+            for name, values in (
+                ("first_to_last", self.first_to_last),
+                ("front_to_back", front_to_back),
+                ("first_layer_relative", self.relative[0]),
+            )
         }
+        found["median_front_to_back"] = float(np.median(known)) if len(known) else math.nan
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def as_dict(self) -> dict[str, Any]:
@@ -214,6 +238,15 @@ def initial_gradient_flow(
     gradient_of = {id(weight): gradient for weight, gradient in zip(trained, gradients, strict=True)}
     norms = layer_norms([[gradient_of.get(id(weight)) for weight in group] for group in weights])
     return GradientFlowRecord(tuple(layers), (0,), norms[:, None], layer_norms(weights)[:, None])
+
+
+def _relative(norms: Norms, weight_norms: Norms) -> Norms:
+    """Return `(steps,)`, the norm of the gradients of several layers together per that of their weights, or nan."""
+    there = ~np.isnan(norms)
+    together, weights = (np.hypot.reduce(np.where(there, rows, 0.0), axis=0) for rows in (norms, weight_norms))
+    known = np.isfinite(together) & (weights > 0)
+    relative: Norms = np.where(known, together, np.nan) / np.where(known, weights, np.nan)
+    return relative
 
 
 def _present(layers: Sequence[Sequence[Tensor | None]]) -> list[Tensor]:

@@ -154,7 +154,7 @@ def run_here(
             before = record.start(tracker, run_dir, assembly, identity, collect(command))
             shown = name if progress else None
             outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=shown, heartbeat=heartbeat)
-            record.finish(tracker, run_dir, assembly, outcome, before)
+            seen = record.finish(tracker, run_dir, assembly, outcome, before)
         except BaseException as error:
             if not tracker.is_recorded():
                 gone = f"{run_dir}: was deleted during the run, and its record with it"
@@ -171,7 +171,7 @@ def run_here(
                 tracker.tags({LOG_TAG: log})
             result = _result(run_dir, assembly, identity, ending.status, reason=ending.reason)
             raise raised_by(ending, _end(tracker, options, result), error) from error
-        result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics)
+        result = _result(run_dir, assembly, identity, "FINISHED", metrics=outcome.metrics | seen)
         return _end(tracker, options, result)
 
 

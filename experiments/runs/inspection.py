@@ -3,22 +3,29 @@
 import json
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
+from torch import Tensor, nn
 
 from experiments.measures.effective import EffectiveField, effective_field
 from experiments.measures.effective_drawing import draw_effective_field
 from experiments.measures.filters import LayerSelectivity, filter_selectivity, first_filters
 from experiments.measures.filters_drawing import draw_first_filters, draw_selectivity
 from experiments.measures.gradient_flow import GradientFlowRecord
+from experiments.measures.latency import Latency, time_forward
+from experiments.measures.linearity import Linearity, linearity
 from experiments.runs.build import Assembly
 
 _log = logging.getLogger(__name__)
 FILE = "inspection.json"
 GRADIENT_FLOW_FILE = "gradient_flow.json"
+LATENCY_SECONDS = 1.0  # or one pass
+
+_Measure = TypeVar("_Measure")
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,12 @@ class Inspection:
         effective: the effective receptive field of its last map, over pictures of the training split; None where it is
             not asked for or cannot be had.
         selectivity: how much the kernels of each convolution look like edges.
+        linearity: how far it is from one affine map, over such pictures; None likewise.
     """
 
     effective: EffectiveField | None
     selectivity: list[LayerSelectivity]
+    linearity: Linearity | None = None
 
     def scalars(self) -> dict[str, float]:
         """Return the numbers that runs are compared by; what is not known is left out.
@@ -42,6 +51,8 @@ class Inspection:
         numbers: dict[str, float | None] = {} if self.effective is None else dict(self.effective.totals())
         if self.selectivity:
             numbers["first_layer_orientation_selectivity"] = self.selectivity[0].adjusted
+        if self.linearity is not None:
+            numbers |= self.linearity.totals()
         return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,17 +62,43 @@ class Inspection:
 
 def inspect(assembly: Assembly) -> Inspection:
     """Look at the network of a run as it is now; it is left as it was found."""
-    network, datamodule = assembly.network, assembly.datamodule
-    effective = None
-    if count := assembly.options.effective_field_images:
-        some = [int(index) for index in datamodule.split.train[:count]]
-        images = datamodule.normalise(datamodule.augmented(some, epoch=0)[0])
-        try:
-            effective = effective_field(network, images)
-        except (ValueError, RuntimeError) as error:
-            # A measure that a network has not is no reason to lose its run.
-            _log.warning("no effective receptive field: %s", error)
-    return Inspection(effective, filter_selectivity(network, assembly.measures))
+    network, options = assembly.network, assembly.options
+    return Inspection(
+        _over_pictures(effective_field, assembly, options.effective_field_images, "effective receptive field"),
+        filter_selectivity(network, assembly.measures),
+        _over_pictures(linearity, assembly, options.linearity_images, "linearity"),
+    )
+
+
+def _over_pictures(
+    measure: Callable[[nn.Module, Tensor], _Measure], assembly: Assembly, count: int, name: str
+) -> _Measure | None:
+    """Measure the network over the first pictures of the training split, `(N, C, H, W)`; of none of them nothing."""
+    if not count:
+        return None
+    datamodule = assembly.datamodule
+    some = [int(index) for index in datamodule.split.train[:count]]
+    images = datamodule.normalise(datamodule.augmented(some, epoch=0)[0])
+    try:
+        return measure(assembly.network, images)
+    except (ValueError, RuntimeError) as error:
+        # A measure that a network has not is no reason to lose its run.
+        _log.warning("no %s: %s", name, error)
+        return None
+
+
+def latency(assembly: Assembly) -> Latency | None:
+    """Time forward passes of the run's network where its weights are, for a second; None where it is not asked for."""
+    if not (batch := assembly.options.latency_batch):
+        return None
+    return time_forward(assembly.network, assembly.input_shape, batch=batch, seconds=LATENCY_SECONDS)
+
+
+def latency_scalars(found: Latency) -> dict[str, float]:
+    """Return the metrics of timed forward passes; without quartiles where they were too few."""
+    first, third = found.quartiles or (None, None)
+    numbers = {"": found.median, "_first_quartile": first, "_third_quartile": third}
+    return {f"time/latency{name}_seconds": value for name, value in numbers.items() if value is not None}
 
 
 def write(run_dir: Path, before: Inspection, after: Inspection) -> Path:

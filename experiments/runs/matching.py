@@ -109,9 +109,10 @@ def match_budget(
 
     The widths are multiples of 1 / (width of the widest layer at a multiplier of 1), up to 64, so that this layer
     has every whole number of channels and the others keep their proportions to it. Where none of these is within the
-    tolerance, as a channel of a narrow network is a large step, the multiples of half that are tried too: there some
-    layers round up a step before the others. The depths are those that the network's class lists. Both networks get
-    the same images and classes; the costs are those of `measure`.
+    tolerance, as a channel of a narrow network is a large step, the multiples of half that are tried too, or of the
+    share that the network's `width_steps` says: there some layers round up a step before the others. The depths are
+    those that the network's class lists. Both networks get the same images and classes; the costs are those of
+    `measure`.
 
     Args:
         overrides: of the arm, its model a network of conf/model: `["model=plain56", …]`.
@@ -216,15 +217,16 @@ class _Grid:
 
 
 def _widths(arm: ConfiguredArchitecture, num_classes: int, channels: int) -> list[_Grid]:
-    """Return the multiples of 1 / (width of the widest layer), and of half that."""
+    """Return the multiples of 1 / (width of the widest layer), and of half that or what the network says instead."""
     if WIDTH_ARGUMENT not in inspect.signature(arm.factory).parameters:
         raise UserError(f"match.by=width: {_class_of(arm)} takes no {WIDTH_ARGUMENT}")
-    base = getattr(arm.changed(WIDTH_ARGUMENT, 1.0).build(num_classes, channels), "base_width", None)
+    network = arm.changed(WIDTH_ARGUMENT, 1.0).build(num_classes, channels)
+    base, steps = getattr(network, "base_width", None), getattr(network, "width_steps", 2)
     if not isinstance(base, int) or base < 1:
         raise UserError(f"match.by=width: {_class_of(arm)} does not say how wide it is (attribute base_width)")
     return [
         _Grid(arm, WIDTH_ARGUMENT, range(1, WIDEST * divisor + 1), own=divisor, divisor=divisor)
-        for divisor in (base, 2 * base)
+        for divisor in (base, steps * base)
     ]
 
 

@@ -1,8 +1,14 @@
 """The keys at the root of a run's configuration, with their types and ranges."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _none_or_several(count: int) -> int:
+    if count < 0 or count == 1:
+        raise ValueError("must be 0, or from 2 on: one picture has nothing to differ from")
+    return count
 
 
 class RunOptions(BaseModel):
@@ -22,6 +28,9 @@ class RunOptions(BaseModel):
     data_dir: str = Field(min_length=1)
     ema_decay: float | None = Field(ge=0, lt=1)
     effective_field_images: int = Field(ge=0, le=4096)
+    # Runs that were recorded before there were these keys are without them.
+    latency_batch: int = Field(default=0, ge=0, le=65536)
+    linearity_images: Annotated[int, AfterValidator(_none_or_several)] = Field(default=0, le=64)
     gradient_flow_every: int = Field(ge=0)
     checkpoint_minutes: float = Field(gt=0, allow_inf_nan=False)
 

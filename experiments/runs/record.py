@@ -9,8 +9,10 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.measures.gradient_flow_drawing import draw_gradient_flow
 from experiments.measures.network import NetworkMeasures
+from experiments.measures.table import latency_line
 from experiments.runs import inspection, pictures
 from experiments.runs.build import Assembly
 from experiments.runs.configuration import plain
@@ -28,6 +30,7 @@ from experiments.tracking.tracker import RunTracker
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
 IDENTITY_FILE = "identity.json"
+LATENCY_TAG = "whydeep.latency"
 DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
 SHEET_SIZE = 8  # pictures a sheet
@@ -148,8 +151,13 @@ def start(
     return before
 
 
-def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outcome, before: Inspection) -> None:
-    """Record what the training left: pictures, per-class errors, the best checkpoint, what became of the network."""
+def finish(
+    tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outcome, before: Inspection
+) -> dict[str, float]:
+    """Record what the training left: pictures, per-class errors, the best checkpoint, what became of the network.
+
+    Returns the metrics of what was looked at in the network, before, during and after the training.
+    """
     spec = assembly.datamodule.spec
     per_class = dict(zip(spec.class_names, outcome.error_per_class, strict=True))
     table = {"class_names": spec.class_names, "top1_error": per_class, "confusion": outcome.confusion.tolist()}
@@ -163,22 +171,35 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
     _save(tracker, run_dir, "curves.png", pictures.learning_curves(read_metrics(run_dir)))
     _save(tracker, run_dir, "confusion.png", pictures.confusion_matrix(outcome.confusion.numpy(), spec.class_names))
     after = inspection.inspect(assembly)
-    tracker.metrics({f"trained/{name}": value for name, value in after.scalars().items()}, step=0)
+    seen = {
+        f"{when}/{name}": value
+        for when, found in (("initial", before), ("trained", after))
+        for name, value in found.scalars().items()
+    }
+    if (latency := inspection.latency(assembly)) is not None:
+        seen |= inspection.latency_scalars(latency)
+        tracker.tags({LATENCY_TAG: latency_line(latency)})
+    tracker.metrics(seen, step=0)
     tracker.artifact(inspection.write(run_dir, before, after))
     for name, figure in inspection.pictures(assembly, before, after).items():
         _save(tracker, run_dir, name, figure)
     _save(tracker, run_dir, "predictions.png", _predictions(assembly))
     tracker.artifact(outcome.best, folder="checkpoints")
+    return seen | _gradients(inspection.read_gradient_flow(run_dir))
 
 
 def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
     """Record the gradient flow that the training has left, also of one that failed or was stopped."""
     if (flow := inspection.read_gradient_flow(run_dir)) is not None:
-        tracker.metrics({f"gradient/{name}": value for name, value in flow.totals().items()}, step=0)
+        tracker.metrics(_gradients(flow), step=0)
         tracker.artifact(run_dir / inspection.GRADIENT_FLOW_FILE)
         _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(flow))
         # Layers of unlike sizes are compared relative to their weights.
         _save(tracker, run_dir, "gradient_flow_relative.png", draw_gradient_flow(flow, relative=True))
+
+
+def _gradients(flow: GradientFlowRecord | None) -> dict[str, float]:
+    return {} if flow is None else {f"gradient/{name}": value for name, value in flow.totals().items()}
 
 
 def description(name: str, result: RunResult) -> str:

@@ -189,4 +189,5 @@ def _root_error(error: pydantic.ValidationError) -> str:
         return f"{key}: unknown key; {nearest(key, [*RunOptions.model_fields, *COMPONENTS])}"
     if first["type"] == "missing":
         return f"{key}: missing"
-    return f"{key}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}={first['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,8 +1,12 @@
 """A study's metric and claims, checked before anything is built: what is compared, and of which arms."""
 
+from collections.abc import Mapping
+
+from omegaconf import DictConfig
+
 from experiments.errors import StudyError, UserError
 from experiments.runs.configuration import nearest
-from experiments.runs.metrics import METRICS
+from experiments.runs.metrics import METRICS, RECORDED, key_of
 from experiments.studies.contrasts import parse_contrast
 from experiments.studies.measured import PREFIX
 from experiments.studies.named_claim import NamedClaim
@@ -19,8 +23,8 @@ def claims_of(study: Study) -> list[NamedClaim]:
     found = []
     for name, claim in study.claims.items():
         on = claim.on or study.metric
-        if not on.startswith(PREFIX) and on not in METRICS:
-            known = [*METRICS, f"{PREFIX}parameters", f"{PREFIX}macs", f"{PREFIX}receptive_field"]
+        if not on.startswith(PREFIX) and on not in RECORDED:
+            known = [*RECORDED, f"{PREFIX}parameters", f"{PREFIX}macs", f"{PREFIX}receptive_field"]
             raise StudyError(f"claims.{name}.on={on}: no run records it; {nearest(on, known)}")
         if claim.kind == "equal" and not on.startswith(PREFIX):
             raise StudyError(
@@ -42,6 +46,20 @@ def claims_of(study: Study) -> list[NamedClaim]:
         except (UserError, ValueError) as error:
             raise StudyError(f"claims.{name}: {error}") from error
     return found
+
+
+def check_asked(study: Study, arms: Mapping[str, DictConfig]) -> None:
+    """Refuse a claim on what the runs of one of its arms are not asked to look at.
+
+    Raises:
+        UserError: one line.
+    """
+    for claim in claims_of(study):
+        on = study.claims[claim.name].on or study.metric
+        key = key_of(on)
+        for arm in claim.contrast.arms:
+            if key is not None and not arms[arm][key]:
+                raise StudyError(f"claims.{claim.name}.on={on}: {arm} records it with {key} alone, which is 0")
 
 
 def check_metric(study: Study) -> None:

@@ -1,6 +1,7 @@
 """Residual networks and their plain twins (He et al. 2016, Deep Residual Learning for Image Recognition)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from lightning_modules.networks.widths import scaled
 
 # Section 4.1, where A does not say on which side the zeros stand: public weights were trained with either.
 SHORTCUTS = ("A", "A-behind", "B", "C")
+NORMS = ("batch", "none")
 
 
 class PaddedIdentity(nn.Module):
@@ -39,14 +41,19 @@ class PaddedIdentity(nn.Module):
         return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Module:
+def _norm(channels: int, norm: str) -> nn.Module:
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int, option: str, norm: str) -> nn.Module:
     same_shape = stride == 1 and in_channels == out_channels
     if same_shape and option != "C":
         return nn.Identity()
     if option in ("A", "A-behind"):
         return PaddedIdentity(in_channels, out_channels, stride, behind=option == "A-behind")
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=norm == "none"),
+        _norm(out_channels, norm),
     )
 
 
@@ -60,18 +67,25 @@ class BasicBlock(nn.Module):
         width: channels of both convolutions.
         stride: of the first convolution, in units of its input.
         shortcut: how the input is added to the output, one of `SHORTCUTS`; `None` adds nothing.
+        norm: after each convolution "batch" norm, or "none" and a bias.
     """
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None, *, norm: str = "batch") -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        bias = norm == "none"
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=3, stride=stride, padding=1, bias=bias)
+        self.bn1 = _norm(width, norm)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=bias)
+        self.bn2 = _norm(width, norm)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = None if shortcut is None else _shortcut(in_channels, width, stride, shortcut)
+        self.downsample = None if shortcut is None else _shortcut(in_channels, width, stride, shortcut, norm)
+
+    @property
+    def last(self) -> nn.Module:
+        """What ends the branch beside the shortcut: its last norm, or where there is none its last convolution."""
+        return self.bn2 if isinstance(self.bn2, nn.BatchNorm2d) else self.conv2
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(N, in_channels, H, W)` to `(N, width, ⌈H / stride⌉, ⌈W / stride⌉)`."""
@@ -95,23 +109,30 @@ class Bottleneck(nn.Module):
         width: channels of the first two convolutions.
         stride: of the block, in units of its input.
         shortcut: how the input is added to the output, one of `SHORTCUTS`; `None` adds nothing.
+        norm: after each convolution "batch" norm, or "none" and a bias.
     """
 
     expansion = 4
     stride_in = "3x3"
 
-    def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, shortcut: str | None, *, norm: str = "batch") -> None:
         super().__init__()
+        bias = norm == "none"
         out_channels = width * self.expansion
         first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
-        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=1, stride=first, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=second, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=1, stride=first, bias=bias)
+        self.bn1 = _norm(width, norm)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=second, padding=1, bias=bias)
+        self.bn2 = _norm(width, norm)
+        self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, bias=bias)
+        self.bn3 = _norm(out_channels, norm)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = None if shortcut is None else _shortcut(in_channels, out_channels, stride, shortcut)
+        self.downsample = None if shortcut is None else _shortcut(in_channels, out_channels, stride, shortcut, norm)
+
+    @property
+    def last(self) -> nn.Module:
+        """What ends the branch beside the shortcut: its last norm, or where there is none its last convolution."""
+        return self.bn3 if isinstance(self.bn3, nn.BatchNorm2d) else self.conv3
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(N, in_channels, H, W)` to `(N, 4 width, ⌈H / stride⌉, ⌈W / stride⌉)`."""
@@ -141,9 +162,10 @@ def _stage(
     blocks: int,
     stride: int,
     shortcut: str | None,
+    norm: str = "batch",
 ) -> nn.Sequential:
-    first = block(in_channels, width, stride, shortcut)
-    rest = (block(width * block.expansion, width, 1, shortcut) for _ in range(blocks - 1))
+    first = block(in_channels, width, stride, shortcut, norm=norm)
+    rest = (block(width * block.expansion, width, 1, shortcut, norm=norm) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)
 
 
@@ -242,12 +264,19 @@ class CifarResNet(nn.Module):
     Args:
         num_classes: number of logits.
         in_channels: channels of the image.
-        depth: weight layers, 6n + 2: 20, 32, 44, 56 and 110 in the paper.
+        depth: weight layers, 6n + 2, from 8 on: 20, 32, 44, 56 and 110 in the paper.
         residual: `False` leaves out every shortcut (the paper's plain networks); other modules and their names stay.
         bottleneck: three convolutions a block instead of two (figure 5, right), and 9n + 2 weight layers: 164 in He et
             al. 2016, Identity Mappings in Deep Residual Networks, Table 2.
         shortcut: "A" pads new channels with zeros (the paper's choice) on both sides, "A-behind" behind
             (fb.resnet.torch and its followers), "B" projects where the shape changes, "C" projects everywhere.
+        norm: after each convolution "batch" norm, or "none" and a bias. The weights of He et al. 2015 keep the signal
+            of a plain network without norm; in a residual one, where each block adds to it, the mean square of the
+            maps more than doubles from block to block.
+        zero_init_last: every residual branch begins as zero and its block as the shortcut (behind a rectifier): the
+            scale of the branch's last batch norm is 0 (Goyal et al. 2017, Accurate, Large Minibatch SGD, section 5.1),
+            or without norm the weights of its last convolution are (Zhang et al. 2019, Fixup Initialization, section
+            3; its smaller weights in the branch's other layers and its scalars are left out).
         width_multiplier: of every layer's channels (Howard et al. 2017, section 3.3).
 
     Raises:
@@ -266,11 +295,16 @@ class CifarResNet(nn.Module):
         residual: bool = True,
         bottleneck: bool = False,
         shortcut: str = "A",
+        norm: str = "batch",
+        zero_init_last: bool = False,
         width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         arguments.positive(num_classes=num_classes, in_channels=in_channels)
         arguments.one_of(SHORTCUTS, shortcut=shortcut)
+        arguments.one_of(NORMS, norm=norm)
+        if zero_init_last and not residual:
+            raise ValueError("zero_init_last=True: goes with residual=True; a plain network would put out zeros")
         block, layers, usual = (Bottleneck, 9, "164") if bottleneck else (BasicBlock, 6, "20, 32, 44, 56 or 110")
         n, rest = divmod(depth - 2, layers)
         if n < 1 or rest:
@@ -279,17 +313,24 @@ class CifarResNet(nn.Module):
         self.base_width = max(self.WIDTHS)
         first, second, third = (scaled(width, width_multiplier) for width in self.WIDTHS)
 
-        self.conv1 = nn.Conv2d(in_channels, first, kernel_size=3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(first)
+        self.conv1 = nn.Conv2d(in_channels, first, kernel_size=3, padding=1, bias=norm == "none")
+        self.bn1 = _norm(first, norm)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = _stage(block, first, first, blocks=n, stride=1, shortcut=joined)
-        self.layer2 = _stage(block, first * block.expansion, second, blocks=n, stride=2, shortcut=joined)
-        self.layer3 = _stage(block, second * block.expansion, third, blocks=n, stride=2, shortcut=joined)
+        stage = partial(_stage, block, blocks=n, shortcut=joined, norm=norm)
+        self.layer1 = stage(first, first, stride=1)
+        self.layer2 = stage(first * block.expansion, second, stride=2)
+        self.layer3 = stage(second * block.expansion, third, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(third * block.expansion, num_classes)
+        blocks = (each for each in self.modules() if isinstance(each, BasicBlock | Bottleneck))
+        self._zeros = [each.last for each in blocks] if zero_init_last else []
         self.apply(self.initialise)
 
-    initialise = staticmethod(he_normal)
+    def initialise(self, module: nn.Module) -> None:
+        """Initialise one module in place: convolutions as `he_normal`, the ends of the branches to zero if asked."""
+        he_normal(module)
+        if any(module is zero for zero in self._zeros) and isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            nn.init.zeros_(module.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""

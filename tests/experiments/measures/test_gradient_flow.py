@@ -317,6 +317,31 @@ def test_few_numbers_say_how_the_gradient_flows() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_the_front_of_the_hidden_layers_is_compared_with_their_back() -> None:
+    ends, middle = [99.0] * 4, [7.0] * 4
+    norms = np.array([ends, [3.0, 1.0, 0.0, math.inf], [4.0, math.nan, 0.0, 1.0], middle, middle, [0.0] * 4])
+    norms = np.vstack([norms, [[1.0, 4.0, 2.0, 1.0]], [ends]])
+    weight_norms = np.full(norms.shape, 2.0)
+    weight_norms[5] = 0.0  # begins as zero, and learns nothing
+    record = GradientFlowRecord(tuple("abcdefgh"), (0, 10, 20, 30), norms, weight_norms)
+    # Of six hidden layers two and two: 5 per √8 against 1 per 2; then 1 per 2 against 4 per 2; nothing; no number.
+    first = (5 / math.sqrt(8)) / (1 / 2)
+    np.testing.assert_allclose(record.front_to_back, [first, 1 / 4, 0.0, math.nan])
+    totals = record.totals()
+    assert totals["initial_front_to_back"] == pytest.approx(first)
+    assert totals["median_front_to_back"] == pytest.approx(1 / 4)
+    assert "last_front_to_back" not in totals
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_hidden_layer_has_no_front_and_back() -> None:
+    record = GradientFlowRecord(("a", "b", "c"), (0,), np.ones((3, 1)), np.ones((3, 1)))
+    assert not any("front_to_back" in name for name in record.totals())
+    two = GradientFlowRecord(tuple("abcd"), (0,), np.array([[9.0], [1.0], [2.0], [9.0]]), np.ones((4, 1)))
+    assert two.front_to_back.tolist() == [0.5]
+
+
+@pytest.mark.filterwarnings("error")
 def test_the_map_of_ratios_says_so_and_a_healthy_one_has_no_legend() -> None:
     record = record_of([[1.0, 3.0]])
     figure = draw_gradient_flow(record, relative=True)

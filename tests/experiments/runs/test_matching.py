@@ -3,6 +3,7 @@
 import math
 import sys
 from types import ModuleType
+from typing import Literal
 
 import pytest
 from torch import nn
@@ -184,3 +185,41 @@ def test_a_mistake_is_one_line(
     with pytest.raises(UserError, match=message) as caught:
         match_budget(arm, (3, 16, 16), 10, **{"quantity": "macs", "target": "resnet20", **options})  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("quantity", ["parameters", "macs"])
+def test_deep_and_shallow_stacks_meet_a_budget_by_layers_and_not_by_stages(
+    quantity: Literal["parameters", "macs"],
+) -> None:
+    """Of 4, 12 and 20 layers, at what 8 layers cost: 12 channels more or less are too coarse a step."""
+    target = ["model=filter_stack", "model.network.widths=[20,20]", "model.network.convs_per_stage=3"]
+
+    def matched(convolutions: int, rounding: str) -> MatchedBudget:
+        arm = [*target[:2], f"model.network.convs_per_stage={convolutions}", f"model.network.rounding={rounding}"]
+        return match_budget(arm, CIFAR, 10, quantity=quantity, target=target)
+
+    for convolutions in (1, 5, 9):
+        found = matched(convolutions, "layer")
+        assert found.within
+        assert found.match.evaluations < 20
+        network = found.architecture.build(10, 3)
+        measures = measure(network, CIFAR)
+        assert measures.depth == 2 + 2 * convolutions
+        assert found.match.cost == getattr(measures, quantity)
+    assert not matched(9, "stage").within
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *([f"model.network.branches=[{branch}]"] for branch in ("1x1", "3x3", "5x5", "pool")),
+        ["model.network.reductions=false"],
+        ["model.network.reductions=false", "model.network.branches=[5x5]"],
+        ["model.network.reductions=false", "model.network.pool_projection=false"],
+    ],
+)
+def test_modules_of_other_branches_meet_the_macs_of_the_whole_module(changes: list[str]) -> None:
+    arm = ["model=inception_small", "model.network.rounding=layer", *changes]
+    matched = match_budget(arm, CIFAR, 10, quantity="macs", target="inception_small")
+    assert matched.within
+    assert measure(built(matched, arm), CIFAR).macs == matched.match.cost

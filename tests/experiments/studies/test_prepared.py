@@ -14,6 +14,7 @@ from tests.experiments.conftest import environment
 
 ARMS = "arms: {a: {overrides: [model=conv5x5], role: baseline}, b: {overrides: [model=two_conv3x3%s]}}"
 REST = "question: Which\n  seeds: 2\n  metric: test/top1_error"
+RANK = "claim: {contrast: b - a, on: trained/jacobian_rank, is: higher}"
 MISTAKES = {
     "option": (f"{ARMS % '3'}\n  {REST}", "arm b: override model=two_conv3x33: no such option; did you mean"),
     "key": (f"{ARMS % ', optimizer.lrr=1'}\n  {REST}", "arm b: override optimizer.lrr=1: unknown key; did you mean"),
@@ -21,6 +22,10 @@ MISTAKES = {
     "common": (f"{ARMS % ''}\n  {REST}\n  overrides: [ema_decay=2]", "override ema_decay=2: input should be less"),
     "metric": (f"{ARMS % ''}\n  {REST.replace('error', 'eror')}", "metric=test/top1_eror: no run records it; did you"),
     "claim": (f"{ARMS % ''}\n  {REST}\n  claim: {{contrast: a - c, is: lower}}", "claims.claim: contrast='a - c': 'c'"),
+    "unasked": (
+        f"{ARMS % ', linearity_images=2'}\n  {REST}\n  {RANK}",
+        "claims.claim.on=trained/jacobian_rank: a records it with linearity_images alone, which is 0",
+    ),
     "twins": (f"{ARMS.replace('two_conv3x3', 'conv5x5') % ''}\n  {REST}", "arms.b: the same configuration as arms.a"),
     "declared": (f"{ARMS % ''}\n  {REST}\n  declared: 3", "study.declared=3: input should be a valid"),
     "rerun": (f"{ARMS % ''}\n  {REST}\n  overrides: [rerun=true]", "rerun: a study runs what is missing; "),
@@ -83,6 +88,12 @@ def test_a_study_is_an_experiment_of_its_own_unless_it_is_said_otherwise() -> No
     assert {arm.cfg.experiment for arm in prepare(study(), "mine", ["experiment=other"])} == {"other"}
     own = study().model_copy(update={"overrides": ["experiment=own"]})
     assert {arm.cfg.experiment for arm in prepare(own, "mine", [])} == {"own"}
+
+
+def test_a_claim_on_what_every_arm_of_its_contrast_looks_at_stands() -> None:
+    on = {"contrast": "b - a", "on": "gradient/median_front_to_back", "is": "higher"}
+    asked = {**study().model_dump(exclude_unset=True), "claim": on, "overrides": ["gradient_flow_every=5"]}
+    assert {arm.cfg.gradient_flow_every for arm in prepare(checked(asked, ""), "mine", [])} == {5}
 
 
 def test_a_study_is_not_rerun() -> None:

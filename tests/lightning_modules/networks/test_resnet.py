@@ -1,5 +1,7 @@
 """ResNets and their plain twins against torchvision, the paper and published CIFAR weights."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lightning_modules.initialisation import initialise
 from lightning_modules.networks.resnet import CifarResNet, PaddedIdentity, ResNet
 
 
@@ -49,6 +52,7 @@ def test_parameters_macs_and_names_are_torchvisions(depth: int, count: int, oper
 @pytest.mark.parametrize(
     ("depth", "count", "operations"),
     [
+        (8, 75_290, 12_239_488),
         (20, 269_722, 40_551_040),
         (32, 464_154, 68_862_592),
         (44, 658_586, 97_174_144),
@@ -237,8 +241,19 @@ def test_the_plain_twin_is_the_stack_of_its_convolutions() -> None:
         ResNet(num_classes=10, depth=50),
         ResNet(num_classes=10, depth=50, stride_in="1x1"),
         CifarResNet(num_classes=10, depth=20, bottleneck=True, shortcut="A-behind"),
+        CifarResNet(num_classes=10, depth=20, norm="none", residual=False),
+        CifarResNet(num_classes=10, depth=20, norm="none", shortcut="C"),
     ],
-    ids=["resnet20", "plain20", "resnet18", "resnet50", "resnet50 of the paper", "bottlenecks for 32 px"],
+    ids=[
+        "resnet20",
+        "plain20",
+        "resnet18",
+        "resnet50",
+        "resnet50 of the paper",
+        "bottlenecks for 32 px",
+        "plain20 without norm",
+        "resnet20 without norm",
+    ],
 )
 def test_every_parameter_gets_a_gradient(network: ResNet | CifarResNet) -> None:
     network(torch.randn(2, network.conv1.in_channels, 40, 40)).square().sum().backward()
@@ -253,6 +268,92 @@ def test_the_depth_of_bottlenecks_is_named() -> None:
         CifarResNet(num_classes=10, depth=32, bottleneck=True)
 
 
+def test_without_norm_there_are_biases_and_the_same_first_weights() -> None:
+    a, b, c, n = 16, 32, 64, 3
+    networks = {}
+    for norm in ("batch", "none"):
+        torch.manual_seed(0)
+        networks[norm] = CifarResNet(num_classes=10, depth=6 * n + 2, shortcut="B", norm=norm)
+        torch.manual_seed(1)
+        networks[norm].apply(networks[norm].initialise)
+    kernels = 9 * (3 * a + 2 * n * a * a + a * b + (2 * n - 1) * b * b + b * c + (2 * n - 1) * c * c)
+    layers = a + 2 * n * (a + b + c)
+    projections = a * b + b * c
+    linear = 10 * c + 10
+    assert parameters(networks["batch"]) == kernels + 2 * layers + projections + 2 * (b + c) + linear
+    assert parameters(networks["none"]) == kernels + layers + projections + b + c + linear
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in networks["none"].modules())
+    with_norm, without = (dict(network.named_parameters()) for network in networks.values())
+    shared = [name for name in with_norm if "conv" in name or name.endswith("downsample.0.weight")]
+    assert len(shared) == 1 + 2 * 3 * n + 2
+    assert all(torch.equal(with_norm[name], without[name]) for name in shared)
+    biases = [without[name.replace("weight", "bias")] for name in shared]
+    assert not any(bias.any() for bias in biases)
+
+
+def test_the_plain_network_without_norm_is_the_stack_of_its_convolutions() -> None:
+    torch.manual_seed(0)
+    network = CifarResNet(num_classes=10, depth=8, residual=False, norm="none").eval()
+    maps = images = torch.randn(2, 3, 16, 16)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.bias)  # type: ignore[arg-type]
+            maps = module(maps).relu()
+    torch.testing.assert_close(network(images), network.fc(maps.mean(dim=(2, 3))))
+
+
+def signals(network: CifarResNet) -> list[float]:
+    """Mean square of what each block of the first stage puts out, of one image of noise."""
+    found: list[float] = []
+    for block in network.layer1:
+        block.register_forward_hook(lambda _module, _maps, out: found.append(float(out.square().mean())))
+    with torch.no_grad():
+        images = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        network.layer1(network.conv1(images).relu())
+    return found
+
+
+def test_without_norm_the_signal_of_shortcuts_grows_and_that_of_zeroed_branches_does_not() -> None:
+    of = {}
+    for name, (residual, zeroed) in {
+        "plain": (False, False),
+        "residual": (True, False),
+        "zeroed": (True, True),
+    }.items():
+        torch.manual_seed(0)
+        network = CifarResNet(
+            num_classes=2, depth=32, norm="none", residual=residual, zero_init_last=zeroed, width_multiplier=4
+        )
+        of[name] = signals(network)
+    growth = {name: found[-1] / found[0] for name, found in of.items()}
+    # Four blocks, at borders a little less than in the middle.
+    assert 0.2 < growth["plain"] < 2
+    assert growth["residual"] > 2**4
+    assert growth["zeroed"] == 1
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_zeroed_branches_leave_the_shortcuts(norm: str, *, bottleneck: bool) -> None:
+    depth = 11 if bottleneck else 8
+    network = CifarResNet(num_classes=10, depth=depth, norm=norm, zero_init_last=True, bottleneck=bottleneck).eval()
+    images = torch.randn(2, 3, 16, 16)
+    maps = network.bn1(network.conv1(images)).relu()
+    for stage in (network.layer1, network.layer2, network.layer3):
+        maps = stage[0].get_submodule("downsample")(maps)
+    torch.testing.assert_close(network(images), network.fc(maps.mean(dim=(2, 3))))
+    copy = deepcopy(network)
+    initialise(copy, seed=1)
+    zero = {name for name, parameter in copy.named_parameters() if name.endswith("weight") and not parameter.any()}
+    last = f"{'bn' if norm == 'batch' else 'conv'}{3 if bottleneck else 2}.weight"
+    assert zero == {f"layer{stage}.0.{last}" for stage in (1, 2, 3)}
+
+
+def test_a_plain_network_has_no_branch_to_zero() -> None:
+    with pytest.raises(ValueError, match=r"^zero_init_last=True: goes with residual=True; "):
+        CifarResNet(num_classes=10, depth=8, residual=False, zero_init_last=True)
+
+
 @pytest.mark.parametrize(
     ("network", "argument", "value", "message"),
     [
@@ -265,6 +366,7 @@ def test_the_depth_of_bottlenecks_is_named() -> None:
         (CifarResNet, "depth", 2, r"depth=2: must be 6n \+ 2"),
         (CifarResNet, "shortcut", "a", r"shortcut=a: must be one of A, A-behind, B, C"),
         (CifarResNet, "num_classes", 0, r"num_classes=0: must be at least 1"),
+        (CifarResNet, "norm", "group", r"norm=group: must be one of batch, none"),
     ],
 )
 def test_a_bad_argument_is_named(

@@ -9,9 +9,10 @@ from torch import nn
 
 from lightning_modules.networks.filter_stack import FilterStack
 from lightning_modules.networks.googlenet import GoogLeNet, GoogLeNetLogits
+from lightning_modules.networks.inception_stack import InceptionStack
 from lightning_modules.networks.resnet import CifarResNet, ResNet
 from lightning_modules.networks.vgg import VGG
-from lightning_modules.networks.widths import scaled
+from lightning_modules.networks.widths import scaled, spread
 
 CLASSES = 10
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -24,6 +25,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "googlenet": partial(GoogLeNet, aux_heads=True),
     "googlenet for 32 pixels": partial(GoogLeNet, small_images=True, last_pool_kernel_size=3, batch_norm=False),
     "filter stack": partial(FilterStack, widths=(8, 16, 32)),
+    "filter stack by layers": partial(FilterStack, widths=(8, 16, 32), rounding="layer"),
+    "inception stack": partial(InceptionStack, widths=(32, 64)),
+    "inception stack by layers": partial(InceptionStack, widths=(32, 64), rounding="layer"),
 }
 
 
@@ -42,6 +46,16 @@ def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 )
 def test_channels_are_rounded_half_up_and_never_none(width: int, multiplier: float, channels: int) -> None:
     assert scaled(width, multiplier) == channels
+
+
+@pytest.mark.parametrize(
+    ("width", "sum_of_three"), [(5, 15), (5.1, 15), (5.2, 16), (5.5, 17), (5.7, 17), (5.9, 18), (0.1, 3)]
+)
+def test_layers_that_share_a_fraction_have_its_mean(width: float, sum_of_three: int) -> None:
+    layers = [spread(width, place, 3) for place in range(3)]
+    assert layers == sorted(layers)
+    assert sum(layers) == sum_of_three
+    assert spread(width, 0, 1) == scaled(1, width)
 
 
 @pytest.mark.parametrize("base", [48, 64, 384, 1024])
@@ -95,6 +109,7 @@ def test_any_multiplier_makes_a_network_that_runs(name: str, multiplier: float) 
         ("googlenet", 1024),  # of the auxiliary heads
         ("googlenet for 32 pixels", 384),
         ("filter stack", 32),
+        ("inception stack", 64),
     ],
 )
 def test_the_width_of_the_widest_layer_is_that_at_1(name: str, width: int) -> None:
@@ -119,7 +134,8 @@ def test_depths() -> None:
         for cls in (ResNet, VGG):
             for depth in cls.DEPTHS:
                 cls(num_classes=2, depth=depth)
-        FilterStack(num_classes=2, widths=(1,), **{FilterStack.DEPTH_ARGUMENT: FilterStack.DEPTHS[-1]})
+        for stack in (FilterStack, InceptionStack):
+            stack(num_classes=2, widths=(1,), **{stack.DEPTH_ARGUMENT: stack.DEPTHS[-1]})  # type: ignore[arg-type]
         deepest = CifarResNet(num_classes=10, depth=CifarResNet.DEPTHS[-1])
     # He et al. 2016, Table 6: 19.4 M
     assert sum(parameter.numel() for parameter in deepest.parameters()) == pytest.approx(19.4e6, rel=0.002)
