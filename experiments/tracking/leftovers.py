@@ -64,8 +64,13 @@ def has_journal(run_dir: Path) -> bool:
     return (run_dir / JOURNAL_NAME).exists()
 
 
-def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
+def send_leftover(run_dir: Path, store: Store, *, lost: bool = False) -> Delivery | None:
     """Send the rest of a run that nobody writes any more.
+
+    Args:
+        run_dir: of the run.
+        store: where to.
+        lost: the store does not have what it was sent before, so that all is sent again.
 
     Returns:
         What the store has now; None when a living process has the run.
@@ -80,6 +85,8 @@ def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
             return None
         error = None
         card_file = CardFile(run_dir, card)
+        if lost:
+            card_file.send_again()
         try:
             Sender(card_file, store).send()
         except StoreAwayError as away:
