@@ -22,7 +22,10 @@ MISTAKES = {
     "metric": (f"{ARMS % ''}\n  {REST.replace('error', 'eror')}", "metric=test/top1_eror: no run records it; did you"),
     "claim": (f"{ARMS % ''}\n  {REST}\n  claim: {{contrast: a - c, is: lower}}", "claims.claim: contrast='a - c': 'c'"),
     "twins": (f"{ARMS.replace('two_conv3x3', 'conv5x5') % ''}\n  {REST}", "arms.b: the same configuration as arms.a"),
-    "declared": (f"{ARMS % ''}\n  {REST}\n  declared: 3", "study.declared=3: input should be a valid"),
+    "declared": (
+        f"{ARMS % ''}\n  {REST}\n  declared: 3",
+        "study.declared=3: must be a list of keys, such as [optimizer.lr]",
+    ),
     "rerun": (f"{ARMS % ''}\n  {REST}\n  overrides: [rerun=true]", "rerun: a study runs what is missing; "),
     "scale": (
         f"{ARMS % ''}\n  {REST}\n  scales: {{toy: {{overrides: [optimizer=zz]}}}}",
