@@ -77,10 +77,30 @@ def main(argv: Sequence[str]) -> int:
     more = METRICS if "reference" in files else ()
     with readable(options.destination()) as destination:
         search = Search(Store(destination, options.timeout_seconds))
-        gathered = gather(search, names[0], variation(overrides, keys["scale"]), metrics=more)
+        try:
+            gathered = gather(search, names[0], variation(overrides, keys["scale"]), metrics=more)
+        except UserError:
+            _check_scale(names[0], keys["scale"])
+            raise
         if files:
             return _files(gathered, search, files)
     return _report(gathered, options, keys["to"], formats)
+
+
+def _check_scale(name: str, scale: str | None) -> None:
+    """Say why nothing is recorded at a scale that the study does not have; what was recorded before it lost it stays.
+
+    Raises:
+        UserError: it has no such scale.
+    """
+    from experiments.studies.study_file import read_study  # noqa: PLC0415 - imported late, as above
+
+    try:
+        study = read_study(name)
+    except UserError:
+        return  # what was recorded needs no file
+    if scale is not None:
+        study.at_scale(scale)
 
 
 def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, formats: Sequence[str]) -> int:

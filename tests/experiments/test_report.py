@@ -170,6 +170,19 @@ def test_a_read_only_store_is_read_and_the_key_that_changes_the_place_is_said(
     assert not (read_only / "mlflow.db.lock").exists()
 
 
+def test_a_scale_that_the_study_does_not_have_is_said_with_those_that_it_has(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("experiments.studies.study_file.STUDIES", tmp_path)
+    arms = "{a: {overrides: [x=1], role: baseline}}"
+    text = f"study: {{question: Q, seeds: 1, metric: test/top1_error, arms: {arms}, scales: {{full: {{seeds: 3}}}}}}\n"
+    (tmp_path / "large.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"^scale=toy: no such scale of this study; allowed: full, laptop$"):
+        report.main(["large", f"runs_dir={runs_dir}", "scale=toy"])
+    with pytest.raises(UserError, match=r"^large: not recorded scale=full; recorded: as written$"):
+        report.main(["large", f"runs_dir={runs_dir}", "scale=full"])
+
+
 def test_a_file_without_the_block_is_one_line(runs_dir: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# nothing\n")
