@@ -1,4 +1,4 @@
-"""Send what runs recorded but MLflow does not have yet, and mark dead runs KILLED (FINISHED where they had a result).
+"""Send what runs recorded but MLflow does not have yet, and mark dead runs KILLED (or as their result says).
 
 whydeep sync
 whydeep sync runs_dir=runs uri=http://127.0.0.1:5000
@@ -45,12 +45,12 @@ def main(argv: Sequence[str]) -> int:
     if not runs_dir.is_dir():
         raise UserError(f"runs_dir={runs_dir}: no such folder; allowed: one that runs were recorded in")
 
-    from experiments.runs.settle import finished_by  # noqa: PLC0415 - what --help and mistakes save
+    from experiments.runs.settle import ended_by  # noqa: PLC0415 - what --help and mistakes save
     from experiments.tracking.card import read_card, run_dirs  # noqa: PLC0415 - what --help and mistakes save
     from experiments.tracking.leftovers import began, has_journal, has_pending, reconcile  # noqa: PLC0415
 
     sync = _Sync(runs_dir, keys["uri"])
-    for run_dir in reconcile(runs_dir, finished_by):
+    for run_dir in reconcile(runs_dir, ended_by):
         status = "KILLED" if (card := read_card(run_dir)) is None else card.status
         print(f"{run_dir.name}: its process is dead, marked {status}")
     if (silent := sync.silent_store()) is not None:

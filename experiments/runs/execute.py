@@ -28,7 +28,7 @@ from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
 from experiments.runs.result import FILE as RESULT_FILE
 from experiments.runs.result import RunResult, Status
-from experiments.runs.settle import finished_by, settle
+from experiments.runs.settle import ended_by, settle
 from experiments.runs.training import train
 from experiments.tracking.credentials import masked
 from experiments.tracking.leftovers import end_left_run, reconcile
@@ -110,7 +110,7 @@ def _left(runs_dir: Path) -> list[Path]:
     now = time.monotonic()
     if now - _looked_through.get(runs_dir, -math.inf) < LOOK_SECONDS:
         return []
-    found = reconcile(runs_dir, finished_by)
+    found = reconcile(runs_dir, ended_by)
     _looked_through[runs_dir] = now
     return found
 
@@ -148,6 +148,9 @@ def run_here(
     if done is not None and done.status == "FINISHED" and processes.process_count(assembly.cfg) == 1:
         # Another process has finished it since this one looked: to train it on would make it another run.
         return replace(done, run_id=_closed(tracker, done)).again()
+    if done is not None and done.status != "FINISHED":
+        # How an earlier session ended: were this one killed, it would be taken for the end of this one.
+        (run_dir / RESULT_FILE).unlink(missing_ok=True)
     endings.forget_others()
     with log_file(run_dir / LOG_FILE):
         try:

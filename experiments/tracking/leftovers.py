@@ -1,7 +1,7 @@
 """Runs whose process is gone: telling them from living ones, and sending what they left behind."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -17,20 +17,26 @@ from experiments.tracking.records import Artifact, Ended, FinalStatus, Record, T
 from experiments.tracking.store import Store
 from experiments.tracking.store_errors import StoreAwayError
 
-Proof = Callable[[Path], Path | None]
+
+@dataclass(frozen=True)
+class Proof:
+    """How a run ended whose process died before it could end the record: `file`, its last artifact, says so."""
+
+    file: Path
+    status: FinalStatus
+    reason: str | None
 
 
-def _none(_: Path) -> Path | None:
+def _none(_: Path) -> Proof | None:
     return None
 
 
-def reconcile(runs_dir: Path, proof: Proof = _none) -> list[Path]:
+def reconcile(runs_dir: Path, proof: Callable[[Path], Proof | None] = _none) -> list[Path]:
     """Mark runs that say RUNNING but whose process is dead as KILLED, in their journals; living runs are not touched.
 
     Args:
         runs_dir: the folder of all runs.
-        proof: the file by which a run shows that it had finished before its process died, its last artifact; such a
-            run is marked FINISHED.
+        proof: how a run shows that it had ended before its process died; such a run is marked as it ended.
 
     Returns:
         The directories of the runs that were marked, for ``open_run(leftovers=...)`` or ``whydeep sync`` to send.
@@ -135,7 +141,7 @@ def end_left_run(
     return read_card(run_dir)
 
 
-def _bury(run_dir: Path, card: RunCard, proof: Proof) -> bool:
+def _bury(run_dir: Path, card: RunCard, proof: Callable[[Path], Proof | None]) -> bool:
     try:
         lock = RunLock(run_dir)
     except (AlreadyLockedError, OSError):
@@ -148,9 +154,9 @@ def _bury(run_dir: Path, card: RunCard, proof: Proof) -> bool:
         killed = status == "RUNNING"
         if killed and history.opened is None:
             status, reason = "KILLED", "the process died before it recorded anything"
-        elif killed and (file := proof(run_dir)) is not None:
-            end, status = history.last_time or time(), "FINISHED"
-            _append(path, Artifact(end, file.name, ""), Ended(end, status, reason))
+        elif killed and (shown := proof(run_dir)) is not None:
+            end, status, reason = history.last_time or time(), shown.status, shown.reason
+            _append(path, Artifact(end, shown.file.name, ""), Ended(end, shown.status, reason))
         elif killed:
             end = history.last_time or time()
             said = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
