@@ -83,13 +83,10 @@ def _execute(
     identity = identity_of(assembly)
     run_dir, session = _agree(assembly, identity)
     finished = RunResult.read(run_dir)
-    if finished is not None and finished.identity != identity.digest:
-        # The name of its folder has the first digits alone.
-        raise UserError(
-            f"{run_dir}: holds a run of another identity ({finished.identity}, not {identity.digest}); move it away"
-        )
-    if finished is not None and finished.status == "FINISHED":
-        return settle(finished, tracking_options(cfg)).again()
+    if finished is not None:
+        attempts.refuse_others(finished, identity.digest)
+        if finished.status == "FINISHED":
+            return settle(finished, tracking_options(cfg)).again()
     if heartbeat is not None:
         Beat(str(run_dir), time.time()).write(heartbeat)
     run = _launch if processes.must_launch(cfg) else run_here
