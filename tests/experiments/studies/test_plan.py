@@ -54,6 +54,16 @@ def test_arms_of_the_same_options_are_composed_once_each(monkeypatch: pytest.Mon
     assert len(composed) == 5 + 2
 
 
+def test_an_arm_that_refers_to_a_part_with_a_seed_in_it_holds_the_seed_there_too() -> None:
+    """No override says "seed"; the arm before is of the same options."""
+    note = "+optimizer.note=${datamodule}"
+    arms = {**ARMS, "noted": {"overrides": ["model=conv5x5", "model.network.widths=[4,8]", note]}}
+    plain, _, noted = plan_arms(study(arms=arms, seeds=5))
+    assert plain.cfg.choices == noted.cfg.choices
+    assert set(noted.seed_keys) == {*plain.seed_keys, "optimizer.note.seed"}
+    assert noted.configuration(3) == configuration.compose([*noted.overrides, "seed=3"])
+
+
 def test_a_seed_that_stands_elsewhere_too_is_composed_each_time() -> None:
     arms = plan_arms(study(seeds=5, overrides=[*COMMON, "datamodule.batch_size=${eval:'1'}"][:-1], arms=_with_seed()))
     assert arms[1].seed_keys == ()
