@@ -5,14 +5,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
 from experiments.runs import attempts
 from experiments.runs.build import Assembly, assemble, build_datamodule
-from experiments.runs.identity import Identity, identities, ingredients
+from experiments.runs.identity import Identity, identities
+from experiments.runs.ingredients import changed_keys
 from experiments.runs.processes import shares
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult
@@ -228,12 +229,12 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
     try:
         recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
         then, _ = recorded["code_files"], recorded["data"]
-        old = ingredients(OmegaConf.load(former / CONFIG_FILE))  # type: ignore[arg-type]
+        old = OmegaConf.load(former / CONFIG_FILE)
     except (OSError, ValueError, KeyError):
         return "its record cannot be read any more"
     now = code_digests(code_files(cfg).items())
     files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    keys = sorted(_differences(old, ingredients(cfg)))
+    keys = sorted(key for key, *_ in changed_keys(old, cfg))  # type: ignore[arg-type]
     said = []
     if files:
         said.append(f"code: {_listed(files)}")
@@ -249,12 +250,3 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - TOLD_KEYS} more" if len(names) > TOLD_KEYS else ""
     return ", ".join(names[:TOLD_KEYS]) + more
-
-
-def _differences(one: Any, other: Any, prefix: str = "") -> set[str]:  # noqa: ANN401 - whatever a configuration holds
-    if isinstance(one, dict) and isinstance(other, dict):
-        found: set[str] = set()
-        for key in one.keys() | other.keys():
-            found |= _differences(one.get(key), other.get(key), f"{prefix}.{key}" if prefix else str(key))
-        return found
-    return set() if one == other else {prefix}
