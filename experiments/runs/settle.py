@@ -26,7 +26,7 @@ def settle(result: RunResult, options: TrackingOptions) -> RunResult:
 def ended_by(run_dir: Path) -> Proof | None:
     """Return how a run ended by the result that its last process wrote; `None` where it wrote none, or none readable.
 
-    A process that goes on with a run removes the result of the one before (`execute.run_here`).
+    A process that goes on with a run removes the result of the one before (`session.run_here`).
     """
     try:
         result = RunResult.read(run_dir)

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from experiments.runs import execute as room
+from experiments.runs import session
 from experiments.runs.build import assemble
 from experiments.runs.configuration import compose
 from experiments.runs.endings import Endings
-from experiments.runs.execute import RunFailed, execute, identity_of, run_here
+from experiments.runs.execute import RunFailed, execute, identity_of
 from experiments.runs.result import RunResult
+from experiments.runs.session import run_here
 from experiments.tracking.card import read_card
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
@@ -34,7 +35,7 @@ def test_a_run_that_was_finished_meanwhile_is_taken_as_it_is(tmp_path: Path, mon
         return None if len(looks) <= 2 else real(run_dir)  # to choose the directory, and to see whether it is done
 
     monkeypatch.setattr(RunResult, "read", read)
-    monkeypatch.setattr(room, "train", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr(session, "train", lambda *_, **__: pytest.fail("it was trained again"))
     second = execute(cfg, progress=False)
     assert (second.run_id, second.metrics, second.skipped) == (first.run_id, first.metrics, True)
     assert (first.run_dir / "result.json").read_bytes() == written
@@ -54,7 +55,7 @@ def test_one_of_several_processes_trains_on_whatever_it_finds(tmp_path: Path, mo
     def begun(*_: object, **__: object) -> None:
         raise RunFailed("it has begun to train")
 
-    monkeypatch.setattr(room, "train", begun)
+    monkeypatch.setattr(session, "train", begun)
     with pytest.raises(RunFailed, match="it has begun to train"):
         run_here(done.run_dir, assembly, identity, progress=False, command=(), endings=Endings(done.run_dir, "1-1"))
 
@@ -67,13 +68,13 @@ def test_no_session_keeps_the_result_of_the_one_before(tmp_path: Path, monkeypat
         found.append(RunResult.read(run_dir))
         raise RunFailed(f"session {len(found)}")
 
-    monkeypatch.setattr(room, "train", fail)
-    for session in ("session 1", "session 2"):
-        with pytest.raises(RunFailed, match=session) as failed:
+    monkeypatch.setattr(session, "train", fail)
+    for said in ("session 1", "session 2"):
+        with pytest.raises(RunFailed, match=said) as failed:
             execute(cfg, progress=False)
         assert failed.value.result is not None
         written = RunResult.read(failed.value.result.run_dir)
         assert written is not None
-        assert written.reason == session
+        assert written.reason == said
     # Killed in its training, the second one would have been taken for one that failed as the first did.
     assert found == [None, None]
