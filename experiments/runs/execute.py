@@ -13,8 +13,9 @@ from experiments.errors import UserError
 from experiments.runs import attempts, processes
 from experiments.runs.build import Assembly, assemble, build_trainer
 from experiments.runs.callbacks import RunFailed, RunKilled
+from experiments.runs.causes import raised_by
 from experiments.runs.configuration import plain
-from experiments.runs.endings import Endings, raised_by
+from experiments.runs.endings import Endings
 from experiments.runs.heartbeat import Beat
 from experiments.runs.identity import Identity, identify
 from experiments.runs.label import Label

@@ -12,7 +12,8 @@ from pathlib import Path
 from experiments.runs import processes, record
 from experiments.runs.build import Assembly
 from experiments.runs.callbacks import RunFailed
-from experiments.runs.endings import SAID, Endings, ending_of, raised_by
+from experiments.runs.causes import SAID, ending_of, raised_by
+from experiments.runs.endings import Endings
 from experiments.runs.identity import Identity
 from experiments.runs.label import Label
 from experiments.runs.log import LOG_FILE, last_lines, log_file

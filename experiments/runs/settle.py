@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.runs import endings
 from experiments.runs.result import FILE as RESULT_FILE
 from experiments.runs.result import RunResult
 from experiments.tracking.card import read_card
@@ -24,12 +25,15 @@ def settle(result: RunResult, options: TrackingOptions) -> RunResult:
 
 
 def ended_by(run_dir: Path) -> Proof | None:
-    """Return how a run ended by the result that its last process wrote; `None` where it wrote none, or none readable.
+    """Return how a run ended by the result that its last process wrote, or else by the endings of its processes.
 
-    A process that goes on with a run removes the result of the one before (`session.run_here`).
+    `None` where there is neither. Who goes on with a run removes both of the session before (`session.run_here`).
     """
     try:
         result = RunResult.read(run_dir)
     except (UserError, OSError):
         return None
-    return None if result is None else Proof(run_dir / RESULT_FILE, result.status, result.reason)
+    if result is not None:
+        return Proof(result.status, result.reason, run_dir / RESULT_FILE)
+    ending = endings.left(run_dir)
+    return None if ending is None or ending.mistake else Proof(ending.status, ending.reason, None)

@@ -20,11 +20,11 @@ from experiments.tracking.store_errors import StoreAwayError
 
 @dataclass(frozen=True)
 class Proof:
-    """How a run ended whose process died before it could end the record: `file`, its last artifact, says so."""
+    """How a run ended whose process died before it could end the record; `file` is its last artifact, if it has one."""
 
-    file: Path
     status: FinalStatus
     reason: str | None
+    file: Path | None
 
 
 def _none(_: Path) -> Proof | None:
@@ -156,7 +156,8 @@ def _bury(run_dir: Path, card: RunCard, proof: Callable[[Path], Proof | None]) -
             status, reason = "KILLED", "the process died before it recorded anything"
         elif killed and (shown := proof(run_dir)) is not None:
             end, status, reason = history.last_time or time(), shown.status, shown.reason
-            _append(path, Artifact(end, shown.file.name, ""), Ended(end, shown.status, reason))
+            last = [] if shown.file is None else [Artifact(end, shown.file.name, "")]
+            _append(path, *last, Ended(end, shown.status, reason))
         elif killed:
             end = history.last_time or time()
             said = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

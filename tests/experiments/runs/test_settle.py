@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from experiments.runs.endings import Ending, Endings
 from experiments.runs.result import RunResult, Status
 from experiments.runs.settle import ended_by, settle
 from experiments.sync import main as sync
@@ -96,6 +97,27 @@ def test_what_failed_before_its_process_was_killed_failed(tmp_path: Path, by: st
     run = client.get_run(str(card.run_id))
     assert (run.info.status, run.data.tags["whydeep.reason"]) == ("FAILED", "the loss is NaN")
     assert artifacts(client, str(card.run_id)) == {"result.json"}
+
+
+def test_what_its_processes_wrote_down_is_believed_where_none_could_record_it(tmp_path: Path) -> None:
+    result, _ = killed_after_its_result(tmp_path)
+    (result.run_dir / "result.json").unlink()
+    endings = Endings(result.run_dir, "1-1")
+    endings.write(Ending(0, "FAILED", "connection closed by peer", 12.5))
+    endings.write(Ending(1, "FAILED", "dog.png is broken", 12.0))
+    assert reconcile(tmp_path, ended_by) == [result.run_dir]
+    card = read_card(result.run_dir)
+    assert card is not None
+    assert (card.status, card.reason) == ("FAILED", "dog.png is broken")
+
+
+def test_a_process_that_died_in_its_training_was_killed(tmp_path: Path) -> None:
+    result, _ = killed_after_its_result(tmp_path)
+    (result.run_dir / "result.json").write_text("{")
+    assert reconcile(tmp_path, ended_by) == [result.run_dir]
+    card = read_card(result.run_dir)
+    assert card is not None
+    assert card.status == "KILLED"
 
 
 def artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -> set[str]:
