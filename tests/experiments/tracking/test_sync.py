@@ -2,7 +2,9 @@
 
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,7 +106,7 @@ def test_another_store_that_does_not_answer_is_said_and_changes_nothing(
 
 
 def test_runs_that_a_store_has_lost_are_sent_again_and_nest_as_before(
-    runs_dir: Path, empty_store: Path, study_runs: Callable[[], list[Run]], capsys: pytest.CaptureFixture[str]
+    runs_dir: Path, study_runs: Callable[[], list[Run]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = TrackingOptions(runs_dir=str(runs_dir), experiment="study", deliver=False)
     above = open_run(runs_dir / "above", options, name="above", tags={})
@@ -114,7 +116,7 @@ def test_runs_that_a_store_has_lost_are_sent_again_and_nest_as_before(
         tracker.finish("FINISHED")
     assert run("sync", [f"runs_dir={runs_dir}"]) == 0
     before = {found.info.run_id for found in study_runs()}
-    _empty(runs_dir, empty_store)
+    _empty(runs_dir)
     capsys.readouterr()
 
     assert run("sync", [f"runs_dir={runs_dir}"]) == 0
@@ -166,11 +168,12 @@ def test_of_a_store_that_does_not_answer_nothing_is_claimed(runs_dir: Path, caps
     )
 
 
-def _empty(runs_dir: Path, empty_store: Path) -> None:
-    """Put an empty store in the place of the one that runs were sent to."""
-    for file in runs_dir.glob("mlflow.db*"):
-        file.unlink()
-    shutil.copyfile(empty_store, runs_dir / "mlflow.db")
+def _empty(runs_dir: Path) -> None:
+    """Take everything out of the store; MLflow would go on writing to a file that is moved away."""
+    with closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection, connection:
+        connection.executescript(
+            "DELETE FROM tags; DELETE FROM params; DELETE FROM metrics; DELETE FROM latest_metrics; DELETE FROM runs"
+        )
 
 
 @pytest.mark.parametrize(
