@@ -8,7 +8,7 @@ keys:
   KEY=VALUE            the variation of the study that was run with these settings
   scale=NAME           likewise
   runs_dir=runs        where the study was recorded (or $MLFLOW_TRACKING_URI, or tracking.uri=…)
-  to=FOLDER            where the report goes; runs_dir and the study's name by default
+  to=FOLDER            where the report goes; runs_dir and the study's name by default, which may be read-only with it
   format=html,md,…     some of html, md, tex, png; all by default
   check=FILE           compare the block between <!-- whydeep:report NAME --> and <!-- /whydeep:report --> in a Markdown
                        file with the store, and write nothing; exit code 1 where a line differs. Also --check FILE
@@ -30,6 +30,7 @@ from experiments.runs.overrides import is_override
 
 if TYPE_CHECKING:
     from experiments.studies.gather import Gathered
+    from experiments.studies.written import WrittenStudy
     from experiments.tracking.options import TrackingOptions
     from experiments.tracking.search import Search
 
@@ -66,18 +67,40 @@ def main(argv: Sequence[str]) -> int:
     from experiments.studies.gather import gather  # noqa: PLC0415
     from experiments.studies.membership import variation  # noqa: PLC0415
     from experiments.tracking.options import recorded_there  # noqa: PLC0415
+    from experiments.tracking.read_only import readable  # noqa: PLC0415
     from experiments.tracking.search import Search  # noqa: PLC0415
     from experiments.tracking.store import Store  # noqa: PLC0415
 
     options = recorded_there(str(keys["runs_dir"]), keys["tracking.uri"], keys["tracking.artifact_root"])
-    search = Search(Store(options.destination(), options.timeout_seconds))
     files = {key: Path(str(keys[key])) for key in ("check", "write", "reference") if keys[key] is not None}
     # A reference holds all that was measured; ten thousand runs of a report need not bring it.
     more = METRICS if "reference" in files else ()
-    gathered = gather(search, names[0], variation(overrides, keys["scale"]), metrics=more)
-    if files:
-        return _files(gathered, search, files)
+    with readable(options.destination()) as destination:
+        search = Search(Store(destination, options.timeout_seconds))
+        try:
+            gathered = gather(search, names[0], variation(overrides, keys["scale"]), metrics=more)
+        except UserError:
+            _check_scale(names[0], keys["scale"])
+            raise
+        if files:
+            return _files(gathered, search, files)
     return _report(gathered, options, keys["to"], formats)
+
+
+def _check_scale(name: str, scale: str | None) -> None:
+    """Say why nothing is recorded at a scale that the study does not have; what was recorded before it lost it stays.
+
+    Raises:
+        UserError: it has no such scale.
+    """
+    from experiments.studies.study_file import read_study  # noqa: PLC0415 - imported late, as above
+
+    try:
+        study = read_study(name)
+    except UserError:
+        return  # what was recorded needs no file
+    if scale is not None:
+        study.at_scale(scale)
 
 
 def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, formats: Sequence[str]) -> int:
@@ -85,12 +108,11 @@ def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, fo
     from rich.text import Text  # noqa: PLC0415
 
     from experiments.studies.judging import judged  # noqa: PLC0415
-    from experiments.studies.membership import study_folder  # noqa: PLC0415
     from experiments.studies.report import unfinished, write_report  # noqa: PLC0415
     from experiments.studies.table import print_answer  # noqa: PLC0415
 
     written = gathered.written
-    folder = study_folder(Path(options.runs_dir), written.name, written.variation) if to is None else Path(to)
+    folder = _folder(written, options.runs_dir, to)
     uri = options.destination().shown_uri
     address = uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
     try:
@@ -108,6 +130,26 @@ def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, fo
     for kind, file in report.files.items():
         print(f"{'figure' if kind == 'png' else kind}: {file}")
     return 0
+
+
+def _folder(written: "WrittenStudy", runs_dir: str, to: str | None) -> Path:
+    """Where the report goes.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    from experiments.runs.place import check_folder  # noqa: PLC0415 - imported late, as above
+    from experiments.studies.membership import study_folder  # noqa: PLC0415
+
+    if to is not None:
+        check_folder("to", Path(to))
+        return Path(to)
+    folder = study_folder(Path(runs_dir), written.name, written.variation)
+    try:
+        check_folder("runs_dir", folder)
+    except UserError as error:
+        raise UserError(f"runs_dir={runs_dir}: cannot be written to; to=FOLDER puts the report elsewhere") from error
+    return folder
 
 
 def _files(gathered: "Gathered", search: "Search", files: dict[str, Path]) -> int:

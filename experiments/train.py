@@ -10,9 +10,7 @@ tracking server.
 """
 
 import os
-import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,29 +23,17 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.arguments import refuse_doubles
 from experiments.cli import USER_ERROR, complain, run
 from experiments.errors import UserError
-from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, nearest, options_of, without_hydra
-from experiments.runs.options import COMPONENTS
+from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, explain, without_hydra
 from experiments.runs.overrides import override_key
 from experiments.runs.search import ASKED, OBJECTIVE, JobEnd, Search
 from experiments.tracking.credentials import masked
+from experiments.train_arguments import ASKING, help_text, read, with_late_choices
 
 if TYPE_CHECKING:
     from experiments.runs.label import Label
     from experiments.runs.sweep import JobLabels, Sweep
-
-_SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "-sc": "--shell-completion"}
-# Hydra's flags that ask about the configuration instead of running it, with the values that they take.
-_ASKING: dict[str, tuple[str, ...] | None] = {
-    "--help": None,
-    "--cfg": ("job", "hydra", "all"),
-    "--hydra-help": None,
-    "--shell-completion": None,
-    "--version": None,
-}
-_OTHERS: dict[str, tuple[str, ...] | None] = {"--multirun": None, "--resolve": None, "--package": ()}
 
 
 class JobError(RuntimeError):
@@ -64,21 +50,21 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: a mistake in the configuration, found before anything runs; in a sweep, that of any of its jobs.
     """
-    flags, overrides = _read(argv)
+    flags, overrides = read(argv)
     if "--help" in flags:
-        print(_help())
+        print(help_text(str(__doc__)))
         return 0
     # Hydra prints a mistake over many lines unless it may raise it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sweep = "--multirun" in flags
-    asking = bool(flags.keys() & _ASKING.keys())
+    asking = bool(flags.keys() & ASKING.keys())
     search = None if asking else _search(overrides, sweep=sweep)
     composed = None if asking else _check(overrides, search, sweep=sweep)
     recorded = _open_sweep(composed, overrides) if sweep and not asking else None
     count = search.count if search else len(composed) if composed else None
     jobs = _Jobs(argv, count, recorded.labels if recorded else None, announced=sweep, searched=search is not None)
     stopped = True
-    before, sys.argv = sys.argv, ["whydeep train", *_with_late_choices(argv, overrides, sweep=sweep)]
+    before, sys.argv = sys.argv, ["whydeep train", *with_late_choices(argv, overrides, sweep=sweep)]
     try:
         if search is None:
             hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=ROOT)(jobs.run)()
@@ -152,57 +138,6 @@ class _Jobs:
         if end.code and elsewhere and not self._searched:
             raise JobError(end.code)
         return end
-
-
-def _read(argv: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
-    """Return Hydra's flags with their values, and the overrides.
-
-    Raises:
-        UserError: an unknown flag, a value that a flag does not take, an override given twice.
-    """
-    known = _ASKING | _OTHERS
-    flags: dict[str, str | None] = {}
-    overrides = []
-    waiting = list(argv)
-    while waiting:
-        argument = waiting.pop(0)
-        if not argument.startswith("-"):
-            overrides.append(argument)
-            continue
-        name, assigned, value = argument.partition("=")
-        flag = _SHORT.get(name, name)
-        if flag not in known:
-            raise UserError(f"{argument}: unknown flag; allowed: -m, --help, --cfg job, and settings as key=value")
-        values = known[flag]
-        flags[flag] = None
-        if values is not None:
-            given = value if assigned else (waiting.pop(0) if waiting else "")
-            if not given or (values and given not in values):
-                raise UserError(f"{flag} {given}: {nearest(given, values) if values else 'needs a key'}")
-            flags[flag] = given
-    for flag in ("--resolve", "--package"):
-        if flag in flags and "--cfg" not in flags:
-            raise UserError(f"{flag}: goes with --cfg job")
-    if "--shell-completion" not in flags:
-        refuse_doubles(overrides)
-    return flags, overrides
-
-
-def _help() -> str:
-    """Return what the verb does, the options of each group, and the keys of `conf/train.yaml` with their comments."""
-    groups = [
-        textwrap.fill(", ".join(options_of(group)), 100, initial_indent=f"  {group}=", subsequent_indent="      ")
-        for group in COMPONENTS
-    ]
-    root = (CONFIG_DIR / f"{ROOT}.yaml").read_text(encoding="utf-8")
-    keys = [
-        f"  {f'{key}={value}':<22} {comment}" for key, value, comment in re.findall(r"(?m)^(\w+): (.*?) +# (.*)$", root)
-    ]
-    own = [
-        "any key of an option, such as trainer.max_epochs=2 (--cfg job shows them all), and these with defaults:",
-        *keys,
-    ]
-    return "\n".join([str(__doc__).strip(), "", "one option of each group:", *groups, "", *own])
 
 
 def _open_sweep(composed: Sequence[DictConfig] | None, overrides: Sequence[str]) -> "Sweep | None":
@@ -305,25 +240,6 @@ def _check_hydras_folder(overrides: Sequence[str], *, sweep: bool) -> None:
         name, _, value = override.lstrip("+").partition("=")
         if name == key and "${" not in value:
             check_folder(key, Path(value))
-
-
-def _with_late_choices(argv: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> list[str]:
-    """Rewrite `model.network.widths=[8]` as a choice of one where `model` itself is swept over.
-
-    Hydra composes a sweep once without its choices, in which such a key does not exist.
-    """
-    if not sweep:
-        return list(argv)
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    swept = {
-        item.key_or_group for item in parsed if item.is_sweep_override() and (CONFIG_DIR / item.key_or_group).is_dir()
-    }
-    late = {
-        str(item.input_line): f"{item.key_or_group}=choice({str(item.input_line).partition('=')[2]})"
-        for item in parsed
-        if item.key_or_group.partition(".")[0] in swept and "." in item.key_or_group and not item.is_sweep_override()
-    }
-    return [late.get(argument, argument) for argument in argv]
 
 
 if __name__ == "__main__":

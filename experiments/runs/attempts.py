@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.errors import UserError
 from experiments.runs.result import RunResult
 
 _NAMING = ("model", "datamodule", "augmentation")
@@ -48,3 +49,15 @@ def directory(runs_dir: Path, name: str, *, rerun: bool, resume: bool) -> Path:
     result = RunResult.read(last)
     finished = result is not None and result.status == "FINISHED"
     return following(runs_dir, name) if (rerun if finished else not resume) else last
+
+
+def refuse_others(result: RunResult, identity: str) -> None:
+    """Refuse a folder that holds a run of another identity than its name says, which has the first digits alone.
+
+    Raises:
+        UserError: it does.
+    """
+    if result.identity != identity:
+        raise UserError(
+            f"{result.run_dir}: holds a run of another identity ({result.identity}, not {identity}); move it away"
+        )

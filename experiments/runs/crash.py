@@ -12,6 +12,7 @@ from experiments.runs.place import tracking_options
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult, Status
 from experiments.runs.settle import settle
+from experiments.tracking.card import read_card
 from experiments.tracking.leftovers import end_left_run
 from experiments.tracking.locks import is_locked
 
@@ -33,7 +34,9 @@ def end_crashed(run_dir: Path, status: Status, reason: str) -> RunResult | None:
         time.sleep(0.1)
     try:
         cfg = load(run_dir / CONFIG_FILE)
-        if (before := RunResult.read(run_dir)) is not None and before.status == "FINISHED":
+        before, card = RunResult.read(run_dir), read_card(run_dir)
+        # A result beside a record without an end is of the process that died, whatever it says.
+        if before is not None and (before.status == "FINISHED" or (card is not None and card.status == "RUNNING")):
             return settle(before, tracking_options(cfg))
         identity = json.loads((run_dir / IDENTITY_FILE).read_text(encoding="utf-8"))["identity"]
         spec = json.loads((run_dir / DATA_FILE).read_text(encoding="utf-8"))["spec"]

@@ -1,18 +1,12 @@
-"""Why the processes of a run ended: each writes it down, and what ended the first of them is what ended the run."""
+"""How the processes of a run ended: each writes it down, and what ended the first of them is what ended the run."""
 
 import contextlib
 import json
-import signal
-import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from datamodules.errors import DataError
-from experiments.errors import UserError
-from experiments.runs import processes
-from experiments.runs.callbacks import RunFailed, RunKilled
-from experiments.runs.result import RunResult, Status
-from experiments.tracking.credentials import masked
+from experiments.runs.result import Status
 
 FOLDER = "endings"
 
@@ -56,8 +50,7 @@ class Endings:
 
     def first(self) -> Ending | None:
         """Return the ending that the others followed from; `None` when none was written."""
-        endings = [Ending(**json.loads(path.read_text(encoding="utf-8"))) for path in self._files()]
-        return min(endings, key=lambda ending: ending.time, default=None)
+        return _first(self._files())
 
     def forget(self) -> None:
         """Remove what the processes of this session have written."""
@@ -71,49 +64,20 @@ class Endings:
         return sorted(self._folder.glob(f"{self.session}-*.json"))
 
 
-# Exceptions whose text was made to be read; where the others come from is kept in the run's log.
-SAID = (RunKilled, RunFailed, UserError, DataError, KeyboardInterrupt)
+def left(run_dir: Path) -> Ending | None:
+    """Return the ending that processes wrote down, and died before one of them recorded it; `None` without any.
 
-
-def ending_of(error: BaseException, log: Path | None = None) -> Ending:
-    """Return how `error` ends this process; what was not made to be read by a person stands in `log`."""
-    said = isinstance(error, SAID) and str(error)
-    reason = masked(str(error) if said else f"{type(error).__name__}: {error}".strip())
-    if log is not None and not isinstance(error, SAID):
-        reason += f" (log: {log})"
-    return Ending(
-        rank=processes.rank(),
-        status="KILLED" if isinstance(error, RunKilled | KeyboardInterrupt) else "FAILED",
-        reason=reason,
-        time=time.time(),
-        signal_number=error.signal_number if isinstance(error, RunKilled) else None,
-        mistake=isinstance(error, UserError),
-        crashed=is_crash(error),
-    )
-
-
-def is_crash(error: BaseException) -> bool:
-    """Whether the machine may be the cause of `error`, so that the same run may go well the next time.
-
-    A file or a connection that failed, or a data loader's process that died. Not memory that is too small, on the
-    device or beside it: the same run needs as much again.
+    A session removes what others left (`Endings.forget_others`), and in its end its own.
     """
-    if isinstance(error, RunFailed):
-        return error.crashed
-    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error))
+    try:
+        return _first((run_dir / FOLDER).glob("*.json"))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
-def raised_by(ending: Ending, result: RunResult | None, error: BaseException | None = None) -> BaseException:
-    """Return what is raised for a run that ended so; `error` is this process's own, if it has one."""
-    if isinstance(error, KeyboardInterrupt):
-        return KeyboardInterrupt()
-    if isinstance(error, UserError):
-        return UserError(ending.reason)
-    if ending.status == "KILLED":
-        killed = RunKilled(ending.signal_number or signal.SIGTERM)
-        killed.result = result
-        return killed
-    return RunFailed(ending.reason, result, crashed=ending.crashed)
+def _first(files: Iterable[Path]) -> Ending | None:
+    endings = [Ending(**json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    return min(endings, key=lambda ending: ending.time, default=None)
 
 
 def _remove(folder: Path, files: list[Path]) -> None:

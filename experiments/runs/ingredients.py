@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import UserError
 from experiments.runs.configuration import load
 from experiments.runs.identity import ingredients
+from experiments.runs.leaves import leaves
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, provenance_files
 from experiments.runs.source_files import HOUSE, PACKAGES
 
@@ -128,7 +129,7 @@ def surroundings(recorded: Sequence[Mapping[str, Any]], now: Sequence[Mapping[st
 
 def changed_keys(recorded: DictConfig, now: DictConfig) -> Iterator[tuple[str, object, object]]:
     """Yield the keys, with both values, in which two configurations differ that decide a result."""
-    before, after = (dict(_flat(ingredients(cfg))) for cfg in (recorded, now))
+    before, after = (dict(leaves(ingredients(cfg), into_lists=True)) for cfg in (recorded, now))
     for key in [*before, *(key for key in after if key not in before)]:
         if before.get(key, _ABSENT) != after.get(key, _ABSENT):
             yield key, before.get(key, NOTHING), after.get(key, NOTHING)
@@ -200,17 +201,6 @@ def _word(value: object) -> str:
 
 def _digits(digest: str | None) -> str:
     return NOTHING if digest is None else digest[:DIGITS]
-
-
-def _flat(node: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            yield from _flat(value, f"{path}.{name}" if path else str(name))
-    elif isinstance(node, list) and any(isinstance(item, dict) for item in node):
-        for position, item in enumerate(node):
-            yield from _flat(item, f"{path}[{position}]")
-    else:
-        yield path, node
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 
 class Order(TypedDict):
-    """What a process is to do: a run's directory and configuration, the rest as in `execute.run_here`."""
+    """What a process is to do: a run's directory and configuration, the rest as in `session.run_here`."""
 
     run_dir: str
     config: dict[str, Any]

@@ -21,10 +21,12 @@ def main(order: Order) -> int:
     from experiments.errors import UserError  # noqa: PLC0415
     from experiments.runs.build import assemble  # noqa: PLC0415
     from experiments.runs.callbacks import RunFailed, RunKilled  # noqa: PLC0415
+    from experiments.runs.causes import ending_of  # noqa: PLC0415
     from experiments.runs.chatter import quiet  # noqa: PLC0415
-    from experiments.runs.endings import Endings, ending_of  # noqa: PLC0415
-    from experiments.runs.execute import identity_of, run_here  # noqa: PLC0415
+    from experiments.runs.endings import Endings  # noqa: PLC0415
+    from experiments.runs.execute import identity_of  # noqa: PLC0415
     from experiments.runs.label import Label  # noqa: PLC0415
+    from experiments.runs.session import run_here  # noqa: PLC0415
 
     quiet()
     run_dir, cfg = Path(order["run_dir"]), OmegaConf.create(order["config"])

@@ -18,6 +18,7 @@ from experiments.runs.allowed import check_named
 from experiments.runs.callbacks import RunFailed
 from experiments.runs.configuration import nearest, plain
 from experiments.runs.ingredients import Difference, Ingredients, differences, surroundings
+from experiments.runs.leaves import leaves
 from experiments.runs.likeness import Likeness, Spread, compare, finished
 from experiments.runs.options import EXECUTION_KEYS
 from experiments.runs.place import check_place, tracking_options
@@ -176,7 +177,8 @@ def configured(recorded: DictConfig, request: Request) -> DictConfig:
         UserError: an unknown key, or a value that cannot be read.
     """
     cfg = recorded.copy()
-    keys = [key for key in _keys(plain(recorded)) if not any(_is_of(key, own) for own in OWN_KEYS)]
+    keys = [key for key, _ in leaves(plain(recorded)) if not any(_is_of(key, own) for own in OWN_KEYS)]
+    keys = [key for key in keys if key.rpartition(".")[2] not in ("_target_", "_partial_")]
     for override in request.overrides:
         key, assigned, _ = override.partition("=")
         if not assigned:
@@ -214,15 +216,6 @@ def _refusal(key: str, override: str, recorded: DictConfig, keys: Sequence[str])
     # At the root, the groups and the command's own keys are what may have been meant.
     roots = {*(name.partition(".")[0] for name in keys), "threads", "json", "run", "diff", "runs_dir"}
     return f"{key}: unknown key; {nearest(key, siblings if parent and siblings else roots)}"
-
-
-def _keys(node: object, path: str = "") -> Iterator[str]:
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            if name not in ("_target_", "_partial_"):
-                yield from _keys(value, f"{path}.{name}" if path else str(name))
-    else:
-        yield path
 
 
 def _is_of(key: str, parent: str) -> bool:

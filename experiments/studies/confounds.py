@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from experiments.errors import StudyError
 from experiments.runs.configuration import nearest
+from experiments.runs.leaves import leaves
 from experiments.runs.overrides import override_key
 from experiments.runs.result import RunResult
 from experiments.studies.comparison import Replicate
@@ -29,14 +29,14 @@ def planned_confounds(arms: Sequence[PlannedArm], declared: Sequence[str]) -> li
         arms: of the study; one that chooses an option (`model=vgg11`) declares all keys of that group.
         declared: keys that the study says may differ.
     """
-    flat = {arm.name: dict(_leaves(OmegaConf.to_container(arm.cfg))) for arm in arms}
+    flat = {arm.name: dict(leaves(OmegaConf.to_container(arm.cfg))) for arm in arms}
     said = {arm.name: own_keys(arm) for arm in arms}
     found = []
-    for key in dict.fromkeys(key for leaves in flat.values() for key in leaves):
+    for key in dict.fromkeys(key for own in flat.values() for key in own):
         if _under(key, {*declared, *_PLACE_KEYS}):
             continue
         # Arms that set the key mean what they set; the others must agree among themselves.
-        values = {name: str(leaves.get(key, "-")) for name, leaves in flat.items() if not _under(key, said[name])}
+        values = {name: str(own.get(key, "-")) for name, own in flat.items() if not _under(key, said[name])}
         if len(set(values.values())) > 1:
             found.append(Confound(key, values))
     return found
@@ -58,7 +58,7 @@ def check_declared(arms: Sequence[PlannedArm], declared: Sequence[str]) -> None:
     Raises:
         UserError: one line.
     """
-    keys = {key for arm in arms for key, _ in _leaves(OmegaConf.to_container(arm.cfg))}
+    keys = {key for arm in arms for key, _ in leaves(OmegaConf.to_container(arm.cfg))}
     above = {".".join(key.split(".")[:length]) for key in keys for length in range(1, key.count(".") + 2)}
     for key in declared:
         recorded = key in (EPOCHS, *RECORDED) or key.startswith(("version of ", "source of ", "digest of "))
@@ -133,14 +133,6 @@ def _differing(
 def _declared(what: str, known: Collection[str]) -> bool:
     """Whether a fact, or a key that it follows from, is among the known ones."""
     return any(_under(key, known) for key in (what, *CAUSES.get(what, ())))
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 - what a configuration holds
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node
 
 
 def _under(key: str, known: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ from experiments.runs.plotting import COLOURS, FAINT, INK, MARKERS
 from experiments.studies import wording
 from experiments.studies.claim import Claim
 from experiments.studies.comparison import Comparison
+from experiments.studies.interval_bars import bar_lengths
 from experiments.studies.intervals import Estimate
 
 FEW = 30  # values that are drawn one by one
@@ -90,11 +91,10 @@ def draw_spread(axes: Axes, values: Sequence[float], place: int, how: Mapping[st
     axes.plot([low, high], [place, place], color=how["color"], linewidth=5, solid_capstyle="butt", alpha=0.75)
 
 
-def draw_mean(axes: Axes, value: Estimate, place: int) -> None:
-    """Draw a mean with its interval below the values of the row `place`."""
-    bar: dict[str, Any] = {}
-    if value.low is not None and value.high is not None:
-        bar = {"xerr": [[value.mean - value.low], [value.high - value.mean]], "capsize": 4.0}
+def draw_mean(axes: Axes, value: Estimate, place: int, metric: str | None = None) -> None:
+    """Draw a mean, of `metric` or of differences, with its interval below the values of the row `place`."""
+    lengths = bar_lengths(value, metric)
+    bar: dict[str, Any] = {} if lengths is None else {"xerr": [[length] for length in lengths], "capsize": 4.0}
     axes.errorbar([value.mean], [place + 0.24], fmt="|", color=INK, markersize=11, elinewidth=1.6, **bar)
 
 

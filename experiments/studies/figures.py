@@ -26,6 +26,7 @@ from experiments.studies.effect_figure import (
     look,
     widen,
 )
+from experiments.studies.interval_bars import bar_lengths, drawn_ends
 from experiments.studies.learning_figure import GRID, draw_learning, draw_learning_grid
 
 DECADE = 10
@@ -185,7 +186,7 @@ def _draw_seeds(comparison: Comparison, axes: Axes) -> None:
         if arm.metric is None:
             axes.text(0.5, place, "no run finished", transform=axes.get_yaxis_transform(), ha="center", va="center")
             continue
-        draw_mean(axes, arm.metric, place)
+        draw_mean(axes, arm.metric, place, comparison.metric)
         told = f"{wording.with_interval(arm.metric)}\nn = {wording.count(arm)}"
         axes.text(1.02, place + 0.1, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     names = [f"{arm.name}\n(baseline)" if arm.is_baseline else arm.name for arm in comparison.arms]
@@ -208,9 +209,8 @@ def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) 
         twins = [other for other, cost in enumerate(costs) if cost == costs[number]]
         aside = 0.06 * (twins.index(number) - (len(twins) - 1) / 2)
         x = costs[number] * (high / low) ** aside if wide else costs[number] + aside * (high - low + 2 * room)
-        bar: dict[str, Any] = (
-            {} if metric.errors is None else {"yerr": [[end] for end in metric.errors], "capsize": 3.0}
-        )
+        lengths = bar_lengths(metric, comparison.metric)
+        bar: dict[str, Any] = {} if lengths is None else {"yerr": [[length] for length in lengths], "capsize": 3.0}
         axes.errorbar([x], [metric.mean], **look(place), markersize=7, linestyle="", **bar)
     if wide:
         axes.set_xscale("log")
@@ -223,7 +223,8 @@ def _draw_against(comparison: Comparison, measure: str, label: str, axes: Axes) 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(value)))
     axes.set_xlabel(label)
     axes.set_title(wording.titled(comparison.metric))
-    ends = [end for _, metric in arms for end in (0.0, metric.mean, metric.low, metric.high) if end is not None]
+    drawn = [drawn_ends(metric, comparison.metric) or (metric.mean, metric.mean) for _, metric in arms]
+    ends = [0.0, *(end for both in drawn for end in both)]
     margin = 0.08 * (max(ends) - min(ends)) or 1.0
     axes.set_ylim(min(ends) - (margin if min(ends) < 0 else 0), max(ends) + margin)
     axes.grid(visible=True, axis="y")

@@ -121,7 +121,7 @@ def perform(job: Job, *, progress: bool = False) -> JobOutcome:
 
     from experiments.runs import asked  # noqa: PLC0415
     from experiments.runs.callbacks import RunFailed, RunKilled  # noqa: PLC0415
-    from experiments.runs.endings import is_crash  # noqa: PLC0415
+    from experiments.runs.causes import is_crash  # noqa: PLC0415
     from experiments.runs.execute import execute  # noqa: PLC0415
     from experiments.runs.label import Label  # noqa: PLC0415
     from experiments.runs.leases import leased  # noqa: PLC0415

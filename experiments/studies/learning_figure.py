@@ -16,6 +16,7 @@ from experiments.studies import wording
 from experiments.studies.comparison import ArmSummary, Comparison
 from experiments.studies.curves import Curves
 from experiments.studies.effect_figure import look
+from experiments.studies.interval_bars import reach
 from experiments.studies.intervals import CONFIDENCE
 
 GRID = 5  # small pictures in a row, one for each of many arms
@@ -46,10 +47,11 @@ def _draw_only_step(axes: Axes, comparison: Comparison, curves: Curves, step: in
         _, mean, half = mean_course(arm, curves)
         if not len(mean):
             continue
-        bar: dict[str, Any] = {} if half is None else {"yerr": half, "capsize": 3.0}
+        low, high = _band(mean, half, curves.metric)
+        bar: dict[str, Any] = {} if half is None else {"yerr": [mean - low, high - mean], "capsize": 3.0}
         aside = number - (len(learnt) - 1) / 2
         axes.errorbar([aside], mean, **look(place), markersize=7, linestyle="", **bar)
-        tops.append(float((mean + (0 if half is None else half)).max()))
+        tops.append(float(high.max()))
     axes.set_title(wording.titled(curves.metric))
     axes.set_xlim(-len(learnt), len(learnt))
     axes.set_xticks([0], [f"{step}"])
@@ -98,6 +100,14 @@ def mean_course(arm: ArmSummary, curves: Curves) -> tuple[Array, Array, Array | 
     return steps, mean, width * table.std(axis=0, ddof=1)
 
 
+def _band(mean: Array, half: Array | None, metric: str) -> tuple[Array, Array]:
+    """Where the band of a course is drawn; see `interval_bars.drawn_ends`."""
+    if half is None:
+        return mean, mean
+    least, greatest = reach(metric)
+    return np.minimum(np.maximum(mean - half, least), mean), np.maximum(np.minimum(mean + half, greatest), mean)
+
+
 def _draw_arm(axes: Axes, arm: ArmSummary, curves: Curves, how: dict[str, Any]) -> float:
     """Draw an arm's mean and band; return how high the picture must reach for it."""
     steps, mean, half = mean_course(arm, curves)
@@ -109,7 +119,7 @@ def _draw_arm(axes: Axes, arm: ArmSummary, curves: Curves, how: dict[str, Any]) 
     top = float(mean[len(mean) // 4 :].max())
     if half is None:
         return top
-    low, high = np.maximum(mean - half, 0), mean + half
+    low, high = _band(mean, half, curves.metric)
     if len(steps) == 1:  # no band can be seen
         axes.errorbar(steps, mean, yerr=[mean - low, high - mean], capsize=3.0, **how)
     axes.fill_between(steps, low, high, color=how["color"], alpha=0.14, linewidth=0)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
 from experiments.runs.configuration import compose, plain
+from experiments.runs.leaves import leaves
 from experiments.runs.overrides import override_key, read_override
 from experiments.studies.budget import Allotted, Share, allot
 from experiments.studies.composing import Sources, compose_arm
@@ -182,7 +183,7 @@ class _SeedKeys:
 
 def _seed_keys(one: DictConfig, other: DictConfig) -> tuple[str, ...]:
     """Return where two configurations differ, if it is in their seeds alone; else nothing."""
-    first, second = _leaves(OmegaConf.to_container(one)), _leaves(OmegaConf.to_container(other))
+    first, second = (dict(leaves(OmegaConf.to_container(cfg))) for cfg in (one, other))
     if first.keys() != second.keys():
         return ()
     keys = tuple(key for key in first if first[key] != second[key])
@@ -194,15 +195,6 @@ def _with(content: dict[str, Any], path: Sequence[str], value: object) -> dict[s
     """Return a copy with another value at `path`; what is beside it is shared."""
     first, *rest = path
     return {**content, first: _with(content[first], rest, value) if rest else value}
-
-
-def _leaves(node: Any, prefix: str = "") -> dict[str, object]:  # noqa: ANN401 - whatever a configuration holds
-    if not isinstance(node, dict):
-        return {prefix: node}
-    found: dict[str, object] = {}
-    for key, value in node.items():
-        found |= _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
 
 
 def _is_sweep(override: str) -> bool:

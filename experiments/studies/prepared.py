@@ -11,7 +11,10 @@ from experiments.studies.study import Study
 
 NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
 # Where the runs of a study are recorded, and whether they are run at all: they would not be found together.
-OF_ALL = ("experiment", "rerun", "runs_dir", "tracking")
+OF_ALL = ("checkpoint_minutes", "experiment", "rerun", "resume", "runs_dir", "tracking")
+# Of these, what is another's on another machine or another day: `whydeep report NAME` would look in the usual place.
+OF_COMMAND = ("resume", "runs_dir", "tracking")
+WITHOUT_EFFECT = ("choices", "hydra")
 
 
 def check_scales(study: Study, name: str, but: str) -> None:
@@ -41,15 +44,34 @@ def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedAr
     """
     if any(override_key(each) == "rerun" for each in overrides):
         raise UserError(NO_RERUN)
-    if any(override_key(each) == "rerun" for each in study.overrides):
-        raise StudyError(NO_RERUN)
-    for cell in study.cells:
-        for each in cell.overrides:
-            if re.split(r"[./@]", override_key(each), maxsplit=1)[0] in OF_ALL:
-                raise StudyError(f"arm {cell.name}: override {each}: is of a study as a whole, not of one of its arms")
+    _refuse_execution(study)
     check_metric(study)
     claims_of(study)
     said = any(override_key(each) == "experiment" for each in (*study.overrides, *overrides))
     arms = plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])])
     check_asked(study, {arm.name: arm.cfg for arm in arms})
     return arms
+
+
+def _refuse_execution(study: Study) -> None:
+    """Refuse what the file of a study says of how and where it is executed, which is for the command line to say."""
+    for each in study.overrides:
+        root = _root(each)
+        if root == "rerun":
+            raise StudyError(NO_RERUN)
+        if root in WITHOUT_EFFECT:
+            raise StudyError(f"override {each}: without effect on a study")
+        if root in OF_COMMAND:
+            raise StudyError(
+                f"override {each}: is of how a study is executed, not of what it asks; give it on the command line"
+            )
+    for cell in study.cells:
+        for each in cell.overrides:
+            if _root(each) in WITHOUT_EFFECT:
+                raise StudyError(f"arm {cell.name}: override {each}: without effect on a study")
+            if _root(each) in OF_ALL:
+                raise StudyError(f"arm {cell.name}: override {each}: is of a study as a whole, not of one of its arms")
+
+
+def _root(override: str) -> str:
+    return re.split(r"[./@]", override_key(override), maxsplit=1)[0]

@@ -192,7 +192,9 @@ def open_study(written: WrittenStudy, runs_dir: Path, options: TrackingOptions) 
         ) from busy
     if study.session == 1:  # one that is continued keeps the answer that it had
         study.description(written.study.question)
-    study.params({"seeds": len(written.study.seeds), "metric": written.study.metric, "arms": len(written.arms)})
+    # A study goes on under its run with more seeds or arms: parameters never change in MLflow, tags do.
+    counts = {"arms": len(written.arms), "seeds": len(written.study.seeds), "metric": written.study.metric}
+    study.tags({f"whydeep.{name}": str(value) for name, value in counts.items()})
     arms = {arm.name: _open_arm(folder, arm, written, options, study.key) for arm in written.arms}
     runs = StudyRuns(written, options, study, arms)
     runs.update(written)

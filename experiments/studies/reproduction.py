@@ -113,7 +113,6 @@ def reproduce_study(request: StudyRequest, say: Say = lambda *_: None) -> StudyR
     Raises:
         UserError: an unknown study, nothing to compare with, or what is asked cannot be.
     """
-    say("reproducing", request.name + (f" ({request.variation})" if request.arguments else ""))
     if request.against is None:
         recorded, study, study_run = _from_store(request)
         source, place = f"as recorded in {request.runs_dir}", _next_place(request)
@@ -129,10 +128,12 @@ def reproduce_study(request: StudyRequest, say: Say = lambda *_: None) -> StudyR
     seeds = request.seeds
     study = study.with_seeds(recorded.seeds if seeds is None else seeds)
     _check_seeds(study, recorded, source)
-    say("against", f"{source}: {sum(len(arm.runs) for arm in recorded.arms)} runs{_origins(recorded.environments)}")
     overrides = [*request.overrides, *where]
     with _threads(recorded):
         arms = prepare(study, request.name, overrides)
+        say("reproducing", request.name + (f" ({request.variation})" if request.arguments else ""))
+        count = sum(len(arm.runs) for arm in recorded.arms)
+        say("against", f"{source}: {count} runs{_origins(recorded.environments)}")
         conduct = Conduct(
             study, arms, request.name, request.scale, overrides, request.command, reproduction=reproduction
         )

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from experiments.runs.reproduction_table import COLOURS, counted, metrics_said
 from experiments.studies import wording
+from experiments.studies.arm_likeness import NOTHING, ArmLikeness
 from experiments.studies.reproduction import StudyReproduction
-from experiments.studies.study_likeness import NOTHING, ArmLikeness, StudyLikeness
+from experiments.studies.study_likeness import StudyLikeness
 
 SHOWN = 3  # differences after the first
 SHOWN_SEEDS = 10

@@ -5,15 +5,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
 from experiments.runs import attempts
-from experiments.runs.build import Assembly, assemble
-from experiments.runs.execute import identity_of
-from experiments.runs.identity import identities, ingredients
+from experiments.runs.build import Assembly, assemble, build_datamodule
+from experiments.runs.identity import Identity, identities
+from experiments.runs.ingredients import changed_keys
 from experiments.runs.processes import shares
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult
@@ -69,17 +69,18 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
         folder: of the study; keeps which identities were planned before.
 
     Raises:
-        UserError: an arm that cannot be built, two arms that are the same runs, or a folder that cannot be written to.
+        UserError: an arm that cannot be built, two arms that are the same runs, a folder that cannot be written to, or
+            one that holds a run of another identity.
     """
     before = _read(folder / FILE)
     states = []
     for arm in arms:
         try:
             assembly = assemble(arm.cfg)
+            found = _identities(arm, assembly, seeds)
         except UserError as error:
             raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
-        found = _identities(arm, assembly, seeds)
-        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), _Changes(assembly.datamodule.digest)
+        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), _Changes()
         states.append(
             ArmState(
                 arm,
@@ -149,66 +150,77 @@ def _read(file: Path) -> dict[str, list[str]]:
     return content if isinstance(content, dict) else {}
 
 
-def _identities(arm: PlannedArm, assembly: Assembly, seeds: Sequence[int]) -> Mapping[int, str]:
-    own = identity_of(assembly)
-    if not arm.seed_keys:
-        found = {}
-        for seed in seeds:
-            cfg = arm.configuration(seed)
-            keys = ("seed",)
-            parts = shares(cfg, assembly.network)
-            found[seed] = identities(cfg, [seed], own.data, keys=keys, shares=parts)[seed].digest
-        return found
-    parts = shares(arm.cfg, assembly.network)
-    every = identities(arm.cfg, seeds, own.data, keys=arm.seed_keys, shares=parts)
-    return {seed: identity.digest for seed, identity in every.items()}
+def _identities(arm: PlannedArm, assembly: Assembly, seeds: Sequence[int]) -> Mapping[int, Identity]:
+    digest = assembly.datamodule.digest
+    if arm.seed_keys:
+        return identities(arm.cfg, seeds, digest, keys=arm.seed_keys, shares=shares(arm.cfg, assembly.network))
+    # Each seed may say where its data lie (`datamodule.root=data${seed}`): what is elsewhere is looked at.
+    digests = {_place_of_data(arm.cfg): digest}
+    found = {}
+    for seed in seeds:
+        cfg = arm.configuration(seed)
+        place = _place_of_data(cfg)
+        if place not in digests:
+            digests[place] = build_datamodule(cfg).digest
+        parts = shares(cfg, assembly.network)
+        found[seed] = identities(cfg, [seed], digests[place], keys=("seed",), shares=parts)[seed]
+    return found
 
 
-def _state(run: PlannedRun, identity: str, runs_dir: Path, before: Sequence[str], told: "_Changes") -> RunState:
+def _place_of_data(cfg: DictConfig) -> str:
+    """Return all that decides the content of a data set: not its seed, which decides what is taken of it."""
+    content = OmegaConf.to_container(cfg.datamodule, resolve=True)
+    if isinstance(content, dict):
+        content.pop("seed", None)
+    return repr(content)
+
+
+def _state(run: PlannedRun, own: Identity, runs_dir: Path, before: Sequence[str], told: "_Changes") -> RunState:
+    identity = own.digest
     name = attempts.stem(run.planned.cfg.choices, run.seed, identity)
     run_dir = attempts.latest(runs_dir, name)
     result = RunResult.read(run_dir)
-    if result is None or result.identity != identity:
+    if result is None:
         if run_dir.exists():
             return RunState(run, identity, run_dir, "interrupted")
-        return _stale(run, identity, run_dir, before, told) or RunState(run, identity, run_dir, "to do")
+        return _stale(run, own, run_dir, before, told) or RunState(run, identity, run_dir, "to do")
+    attempts.refuse_others(result, identity)
     if result.status == "FINISHED":
         return RunState(run, identity, run_dir, "done", result.again())
     kind: Kind = "failed" if result.status == "FAILED" else "interrupted"
     return RunState(run, identity, run_dir, kind, result, result.reason or "")
 
 
-def _stale(run: PlannedRun, identity: str, run_dir: Path, before: Sequence[str], told: "_Changes") -> RunState | None:
+def _stale(run: PlannedRun, own: Identity, run_dir: Path, before: Sequence[str], told: "_Changes") -> RunState | None:
     """Return the state of a run that was finished under another identity, the latest such one."""
     for name in reversed(before):
         former = run_dir.parent / name
         result = RunResult.read(former)
-        if result is not None and result.status == "FINISHED" and result.identity != identity:
-            return RunState(run, identity, run_dir, "stale", result, told.of(former, run))
+        if result is not None and result.status == "FINISHED" and result.identity != own.digest:
+            return RunState(run, own.digest, run_dir, "stale", result, told.of(former, run, own.data))
     return None
 
 
 class _Changes:
     """What made the runs of one arm stale, found out once for all that were recorded alike but for their seeds."""
 
-    def __init__(self, data: str) -> None:
-        self._data = data
+    def __init__(self) -> None:
         self._said: dict[tuple[str, str, str], str] = {}
 
-    def of(self, former: Path, run: PlannedRun) -> str:
-        """Say what differs between a recorded run and `run` as it would be run now."""
+    def of(self, former: Path, run: PlannedRun, now: str) -> str:
+        """Say what differs between a recorded run and `run` as it would be run now, on data with the digest `now`."""
         if not run.planned.seed_keys:
-            return changes(former, run.cfg, self._data)
+            return changes(former, run.cfg, now)
         try:
             recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
             code, data = json.dumps(recorded["code_files"]), str(recorded["data"])
             configuration = (former / CONFIG_FILE).read_text(encoding="utf-8")
         except (OSError, ValueError, KeyError):
-            return changes(former, run.cfg, self._data)
+            return changes(former, run.cfg, now)
         names = "|".join({re.escape(key.rpartition(".")[2]) for key in run.planned.seed_keys})
         alike = code, data, re.sub(rf"(?m)^( *(?:{names})): {run.seed}$", r"\1", configuration)
         if alike not in self._said:
-            self._said[alike] = changes(former, run.cfg, self._data)
+            self._said[alike] = changes(former, run.cfg, now)
         return self._said[alike]
 
 
@@ -217,12 +229,12 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
     try:
         recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
         then, _ = recorded["code_files"], recorded["data"]
-        old = ingredients(OmegaConf.load(former / CONFIG_FILE))  # type: ignore[arg-type]
+        old = OmegaConf.load(former / CONFIG_FILE)
     except (OSError, ValueError, KeyError):
         return "its record cannot be read any more"
     now = code_digests(code_files(cfg).items())
     files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    keys = sorted(_differences(old, ingredients(cfg)))
+    keys = sorted(key for key, *_ in changed_keys(old, cfg))  # type: ignore[arg-type]
     said = []
     if files:
         said.append(f"code: {_listed(files)}")
@@ -238,12 +250,3 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - TOLD_KEYS} more" if len(names) > TOLD_KEYS else ""
     return ", ".join(names[:TOLD_KEYS]) + more
-
-
-def _differences(one: Any, other: Any, prefix: str = "") -> set[str]:  # noqa: ANN401 - whatever a configuration holds
-    if isinstance(one, dict) and isinstance(other, dict):
-        found: set[str] = set()
-        for key in one.keys() | other.keys():
-            found |= _differences(one.get(key), other.get(key), f"{prefix}.{key}" if prefix else str(key))
-        return found
-    return set() if one == other else {prefix}

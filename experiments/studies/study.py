@@ -206,7 +206,7 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise StudyError(where + mistake(error, Study)) from error
+        raise StudyError(where + mistake(error, Study, content)) from error
     lists: list[tuple[str, Sequence[str]]] = [("overrides", study.overrides)]
     lists += [(f"arms.{name}.overrides", arm.overrides) for name, arm in study.arms.items()]
     lists += [

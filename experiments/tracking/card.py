@@ -76,6 +76,10 @@ class CardFile:
             except OSError:
                 draft.unlink(missing_ok=True)
 
+    def send_again(self, **changes: object) -> None:
+        """Note that the store has nothing of the run, whatever it had: all of the journal is to be sent."""
+        self.update(experiment_id=None, run_id=None, sent=0, deferred=(), parent=None, **changes)
+
     def close(self) -> None:
         """Change nothing any more: from here on the file may be another process's."""
         with self._lock:

@@ -85,10 +85,7 @@ class Sender:
                     card_file.card.uri,
                     shown,
                 )
-            root = store.destination.artifact_root
-            card_file.update(
-                uri=shown, artifact_root=root, experiment_id=None, run_id=None, sent=0, deferred=(), parent=None
-            )
+            card_file.send_again(uri=shown, artifact_root=store.destination.artifact_root)
 
     def send(self, may_go_on: Callable[[], bool] = lambda: True) -> None:
         """Send what the journal holds now.
@@ -103,7 +100,7 @@ class Sender:
             self._send(may_go_on)
         except RunGoneError:
             # Somebody emptied the store, or put another one in its place: the journal can tell it everything again.
-            self._card_file.update(experiment_id=None, run_id=None, sent=0, deferred=(), parent=None)
+            self._card_file.send_again()
             try:
                 self._send(may_go_on)
             except (RunGoneError, RefusedError) as error:

@@ -1,7 +1,7 @@
 """Runs whose process is gone: telling them from living ones, and sending what they left behind."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -17,20 +17,26 @@ from experiments.tracking.records import Artifact, Ended, FinalStatus, Record, T
 from experiments.tracking.store import Store
 from experiments.tracking.store_errors import StoreAwayError
 
-Proof = Callable[[Path], Path | None]
+
+@dataclass(frozen=True)
+class Proof:
+    """How a run ended whose process died before it could end the record; `file` is its last artifact, if it has one."""
+
+    status: FinalStatus
+    reason: str | None
+    file: Path | None
 
 
-def _none(_: Path) -> Path | None:
+def _none(_: Path) -> Proof | None:
     return None
 
 
-def reconcile(runs_dir: Path, proof: Proof = _none) -> list[Path]:
+def reconcile(runs_dir: Path, proof: Callable[[Path], Proof | None] = _none) -> list[Path]:
     """Mark runs that say RUNNING but whose process is dead as KILLED, in their journals; living runs are not touched.
 
     Args:
         runs_dir: the folder of all runs.
-        proof: the file by which a run shows that it had finished before its process died, its last artifact; such a
-            run is marked FINISHED.
+        proof: how a run shows that it had ended before its process died; such a run is marked as it ended.
 
     Returns:
         The directories of the runs that were marked, for ``open_run(leftovers=...)`` or ``whydeep sync`` to send.
@@ -64,8 +70,13 @@ def has_journal(run_dir: Path) -> bool:
     return (run_dir / JOURNAL_NAME).exists()
 
 
-def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
+def send_leftover(run_dir: Path, store: Store, *, lost: bool = False) -> Delivery | None:
     """Send the rest of a run that nobody writes any more.
+
+    Args:
+        run_dir: of the run.
+        store: where to.
+        lost: the store does not have what it was sent before, so that all is sent again.
 
     Returns:
         What the store has now; None when a living process has the run.
@@ -80,6 +91,8 @@ def send_leftover(run_dir: Path, store: Store) -> Delivery | None:
             return None
         error = None
         card_file = CardFile(run_dir, card)
+        if lost:
+            card_file.send_again()
         try:
             Sender(card_file, store).send()
         except StoreAwayError as away:
@@ -128,7 +141,7 @@ def end_left_run(
     return read_card(run_dir)
 
 
-def _bury(run_dir: Path, card: RunCard, proof: Proof) -> bool:
+def _bury(run_dir: Path, card: RunCard, proof: Callable[[Path], Proof | None]) -> bool:
     try:
         lock = RunLock(run_dir)
     except (AlreadyLockedError, OSError):
@@ -141,9 +154,10 @@ def _bury(run_dir: Path, card: RunCard, proof: Proof) -> bool:
         killed = status == "RUNNING"
         if killed and history.opened is None:
             status, reason = "KILLED", "the process died before it recorded anything"
-        elif killed and (file := proof(run_dir)) is not None:
-            end, status = history.last_time or time(), "FINISHED"
-            _append(path, Artifact(end, file.name, ""), Ended(end, status, reason))
+        elif killed and (shown := proof(run_dir)) is not None:
+            end, status, reason = history.last_time or time(), shown.status, shown.reason
+            last = [] if shown.file is None else [Artifact(end, shown.file.name, "")]
+            _append(path, *last, Ended(end, shown.status, reason))
         elif killed:
             end = history.last_time or time()
             said = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -62,6 +62,13 @@ def find_run(runs_dir: Path, reference: str, options: TrackingOptions | None = N
             if fetched is not None:
                 return _download(runs_dir, store, fetched)
             problem += f" nor in {store.destination.shown_uri}"
+    begin_so = [run for run in local if _id(run).startswith(reference)]
+    if begin_so:
+        ids = f"the ids of {len(begin_so)} runs" if len(begin_so) > 1 else "the id of one run"
+        raise UserError(
+            f"run={reference}: begins {ids} in {runs_dir}; give {_FEWEST_DIGITS} characters or more, "
+            f"such as {_id(begin_so[0])[:8]}"
+        )
     known = sorted({run.card.name for run in local} | {_id(run) for run in local})
     close = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
     raise UserError(f"run={reference}: {problem}{_advice(close, known)}")

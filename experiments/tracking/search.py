@@ -40,6 +40,11 @@ class Search:
         """The runs that have these ids, as far as the store has them, oldest first."""
         return _oldest_first(self._reader.named(run_ids, Wanted(wanted_tags, wanted_metrics)))
 
+    def lost(self, run_ids: Sequence[str]) -> list[str]:
+        """Those of these ids that the store does not know; a run in its trash is one that somebody threw away."""
+        there = {run.run_id for run in self.named(run_ids, wanted_tags=())}
+        return [run_id for run_id in run_ids if run_id not in there and not self._store.knows(run_id)]
+
     def courses(self, run_ids: Sequence[str], metric: str) -> dict[str, Points]:
         """What runs recorded of a metric, as (step, value) in the order of the steps; of a step the last value."""
         points: dict[str, dict[int, float]] = {}

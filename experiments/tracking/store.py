@@ -165,6 +165,16 @@ class Store:
         with translated():
             client.delete_run(run_id)
 
+    def knows(self, run_id: str) -> bool:
+        """Whether the store has the run, be it in its trash."""
+        client = self.client
+        try:
+            with translated():
+                client.get_run(run_id)
+        except RunGoneError:
+            return False
+        return True
+
     def check_writable(self, run_id: str) -> None:
         """Tell a deleted run from a refused record.
 

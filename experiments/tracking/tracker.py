@@ -100,7 +100,9 @@ class RunTracker:
         changed = {key: value for key, value in flat.items() if self._params.get(key, value) != value}
         if changed:
             text = "; ".join(f"{key}: {self._params[key]} -> {value}" for key, value in changed.items())
-            _log.warning("parameters changed since the run began, and keep their first value: %s", text)
+            _log.warning(
+                "%s goes on with other settings; its parameters in MLflow stay as they were: %s", self.name, text
+            )
             self.tags({CHANGED_PARAMS_TAG: text})
         if new:
             self._params.update(new)

@@ -1,5 +1,7 @@
 """`whydeep report`: what it writes, and when a committed table no longer matches the store."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,50 @@ def test_a_mistake_is_one_line(
     with pytest.raises(UserError) as refused:
         report.main(arguments)
     assert said in str(refused.value)
+
+
+@pytest.fixture
+def read_only(runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of runs that cannot be written to; to the superuser, who always can, it only says so."""
+    folder = tmp_path / "read_only"
+    folder.mkdir()
+    copy(runs_dir, folder)
+    can = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and folder == path) and can(path, mode))
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+
+
+def test_a_read_only_store_is_read_and_the_key_that_changes_the_place_is_said(
+    read_only: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError) as refused:
+        report.main(["large", f"runs_dir={read_only}"])
+    assert str(refused.value) == f"runs_dir={read_only}: cannot be written to; to=FOLDER puts the report elsewhere"
+
+    page = tmp_path / "large.md"
+    page.write_text(PAGE, encoding="utf-8")
+    assert report.main(["large", f"runs_dir={read_only}", f"write={page}"]) == 0
+    assert report.main(["large", f"runs_dir={read_only}", "format=md", f"to={tmp_path / 'out'}"]) == 0
+
+    assert "arm01 - arm00" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.md").exists()
+    # What MLflow leaves beside a data base that it opens.
+    assert not (read_only / "mlflow.db.lock").exists()
+
+
+def test_a_scale_that_the_study_does_not_have_is_said_with_those_that_it_has(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("experiments.studies.study_file.STUDIES", tmp_path)
+    arms = "{a: {overrides: [x=1], role: baseline}}"
+    text = f"study: {{question: Q, seeds: 1, metric: test/top1_error, arms: {arms}, scales: {{full: {{seeds: 3}}}}}}\n"
+    (tmp_path / "large.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"^scale=toy: no such scale of this study; allowed: full, laptop$"):
+        report.main(["large", f"runs_dir={runs_dir}", "scale=toy"])
+    with pytest.raises(UserError, match=r"^large: not recorded scale=full; recorded: as written$"):
+        report.main(["large", f"runs_dir={runs_dir}", "scale=full"])
 
 
 def test_a_file_without_the_block_is_one_line(runs_dir: Path, tmp_path: Path) -> None:

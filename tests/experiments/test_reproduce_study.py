@@ -180,6 +180,7 @@ def test_mistakes_are_one_line_before_anything_runs(
     told = capsys.readouterr()
     assert complaint in told.err
     assert len(told.err.strip().splitlines()) == 1
+    assert told.out == ""
     assert not (tmp_path / "runs").exists()
 
 

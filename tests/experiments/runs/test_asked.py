@@ -8,7 +8,7 @@ import pytest
 
 from experiments.runs import asked
 from experiments.runs.callbacks import Checkpoints, RunKilled, StepLosses
-from experiments.runs.endings import ending_of, is_crash, raised_by
+from experiments.runs.causes import ending_of, is_crash, raised_by
 from experiments.runs.processes import Silence
 from experiments.runs.stopping import CleanStop
 

@@ -11,6 +11,7 @@ from experiments.errors import UserError
 from experiments.runs import composition
 from experiments.runs.composition import compose_quickly
 from experiments.runs.configuration import CONFIG_DIR, ROOT, compose, without_hydra
+from experiments.runs.options import COMPONENTS
 
 DIGITS = ["datamodule=digits", "datamodule.image_size=8", "model=conv5x5"]
 
@@ -50,6 +51,13 @@ def test_what_hydra_refuses_is_refused() -> None:
     for override in ("optimizer.lrr=1", "model=none_such", "seed=${nope}", "optimizer@other=sgd", "a=[1"):
         with pytest.raises(UserError):
             compose([override])
+
+
+def test_choices_are_those_of_the_run_not_of_a_package_nor_of_hydra() -> None:
+    cfg = compose([*DIGITS, "+model@teacher=resnet20", "hydra/launcher=basic"])
+    assert cfg.teacher.network._target_ != cfg.model.network._target_
+    assert cfg.choices.keys() == set(COMPONENTS)
+    assert (cfg.choices.model, cfg.choices.datamodule) == ("conv5x5", "digits")
 
 
 def test_options_are_read_once_however_many_values_are_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,19 @@ def test_what_somebody_else_goes_on_with_is_left_alone(died: Path, monkeypatch: 
     assert RunResult.read(died) is None
 
 
+def test_what_had_failed_before_it_died_failed_for_its_own_reason(died: Path) -> None:
+    failed = RunResult(died, "id", "i", "run", "FAILED", 3, {}, (1, 8, 8), reason="the loss is NaN")
+    failed.write()
+    assert end_crashed(died, "FAILED", REASON) == failed
+    card = read_card(died)
+    assert card is not None
+    assert (card.status, card.reason) == ("FAILED", "the loss is NaN")
+    # Once its record has ended, a result is an earlier session's.
+    again = end_crashed(died, "KILLED", REASON)
+    assert again is not None
+    assert (again.status, again.reason) == ("KILLED", REASON)
+
+
 @pytest.mark.parametrize("missing", [CONFIG_FILE, "identity.json", "data.json"])
 def test_what_had_not_begun_to_be_recorded_has_no_result(died: Path, missing: str) -> None:
     (died / missing).unlink()

@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 
 import mlflow
+import pytest
 
-from experiments.runs.result import RunResult
-from experiments.runs.settle import finished_by, settle
+from experiments.runs.endings import Ending, Endings
+from experiments.runs.result import RunResult, Status
+from experiments.runs.settle import ended_by, settle
 from experiments.sync import main as sync
 from experiments.tracking.card import read_card
-from experiments.tracking.leftovers import has_pending, reconcile
+from experiments.tracking.leftovers import has_pending, reconcile, send_leftover
 from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
+from experiments.tracking.store import Store
 from tests.experiments.conftest import TOY, Whydeep, environment
 from tests.experiments.recorded import run_dirs
 
@@ -32,14 +35,16 @@ main()
 """
 
 
-def killed_after_its_result(runs: Path) -> tuple[RunResult, TrackingOptions]:
+def killed_after_its_result(
+    runs: Path, status: Status = "FINISHED", reason: str | None = None
+) -> tuple[RunResult, TrackingOptions]:
     """Leave a run behind as a kill does between its result and the end of its record."""
     run_dir = runs / "run"
     tracker = open_run(run_dir, TrackingOptions(runs_dir=str(runs), deliver=False), name="run", tags={})
     tracker.metrics({"test/loss": 0.5}, step=3)
     tracker.flush()
     tracker._close()
-    result = RunResult(run_dir, None, "i", "run", "FINISHED", 0, {}, (1, 8, 8), metrics={"test/loss": 0.5})
+    result = RunResult(run_dir, None, "i", "run", status, 0, {}, (1, 8, 8), {"test/loss": 0.5}, reason=reason)
     result.write()
     return result, TrackingOptions(runs_dir=str(runs))
 
@@ -71,10 +76,48 @@ def test_it_is_not_taken_for_one_that_died_in_its_training(tmp_path: Path) -> No
 
 def test_its_result_is_believed_before_its_silence(tmp_path: Path) -> None:
     result, _ = killed_after_its_result(tmp_path)
-    assert reconcile(tmp_path, finished_by) == [result.run_dir]
+    assert reconcile(tmp_path, ended_by) == [result.run_dir]
     card = read_card(result.run_dir)
     assert card is not None
     assert (card.status, card.reason) == ("FINISHED", None)
+
+
+@pytest.mark.parametrize("by", ["reconcile", "settle"])
+def test_what_failed_before_its_process_was_killed_failed(tmp_path: Path, by: str) -> None:
+    result, options = killed_after_its_result(tmp_path, "FAILED", "the loss is NaN")
+    if by == "reconcile":
+        assert reconcile(tmp_path, ended_by) == [result.run_dir]
+        send_leftover(result.run_dir, Store(options.destination(), 10.0))
+    else:
+        settle(result, options)
+    card = read_card(result.run_dir)
+    assert card is not None
+    assert (card.status, card.reason) == ("FAILED", "the loss is NaN")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run = client.get_run(str(card.run_id))
+    assert (run.info.status, run.data.tags["whydeep.reason"]) == ("FAILED", "the loss is NaN")
+    assert artifacts(client, str(card.run_id)) == {"result.json"}
+
+
+def test_what_its_processes_wrote_down_is_believed_where_none_could_record_it(tmp_path: Path) -> None:
+    result, _ = killed_after_its_result(tmp_path)
+    (result.run_dir / "result.json").unlink()
+    endings = Endings(result.run_dir, "1-1")
+    endings.write(Ending(0, "FAILED", "connection closed by peer", 12.5))
+    endings.write(Ending(1, "FAILED", "dog.png is broken", 12.0))
+    assert reconcile(tmp_path, ended_by) == [result.run_dir]
+    card = read_card(result.run_dir)
+    assert card is not None
+    assert (card.status, card.reason) == ("FAILED", "dog.png is broken")
+
+
+def test_a_process_that_died_in_its_training_was_killed(tmp_path: Path) -> None:
+    result, _ = killed_after_its_result(tmp_path)
+    (result.run_dir / "result.json").write_text("{")
+    assert reconcile(tmp_path, ended_by) == [result.run_dir]
+    card = read_card(result.run_dir)
+    assert card is not None
+    assert card.status == "KILLED"
 
 
 def artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -> set[str]:

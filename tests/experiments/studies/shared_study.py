@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from experiments.runs import execute
+from experiments.runs import session
 from experiments.runs.chatter import quiet
 from experiments.runs.training import Outcome, train
 from experiments.studies.conduct import Conduct
@@ -45,7 +45,7 @@ def main(name: str) -> int:
     conduct = Conduct(study, prepare(study, name, overrides), name, "laptop", overrides, ["whydeep", "study"])
     told_to_go_on("ready")
     if name == "one":
-        patcher = mock.patch.object(execute, "train")
+        patcher = mock.patch.object(session, "train")
 
         def later(*arguments: Any, **named: Any) -> Outcome:  # noqa: ANN401
             patcher.stop()

@@ -3,54 +3,24 @@
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from experiments.errors import UserError
-from experiments.runs import attempts
 from experiments.runs.asked import Asked
-from experiments.runs.build import assemble
-from experiments.runs.execute import identity_of
 from experiments.runs.heartbeat import Beat
-from experiments.runs.label import Label
-from experiments.runs.result import RunResult
 from experiments.studies import execution as execution_room
-from experiments.studies import execution_options as execution_options_room
 from experiments.studies.board import Board, Lines
-from experiments.studies.budget import Share
-from experiments.studies.composing import Sources
 from experiments.studies.execution import ENDING, STOPPING, Execution, execute_all, jobs_of
-from experiments.studies.execution_options import ExecutionOptions, execution_options
-from experiments.studies.factors import Cell
-from experiments.studies.job import Job, JobOutcome, perform
-from experiments.studies.plan import PlannedArm, PlannedRun
+from experiments.studies.execution_options import ExecutionOptions
+from experiments.studies.job import Job, JobOutcome
+from experiments.studies.plan import PlannedRun
 from experiments.tracking.locks import RunLock
 from tests.experiments.recorded import until
-from tests.experiments.studies.toy_study import toy_jobs
-
-METRIC = "test/top1_error"
-
-
-def arm(name: str, **cfg: object) -> PlannedArm:
-    cell = Cell(name, (), {}, is_baseline=name == "a")
-    return PlannedArm(
-        cell, Sources(cell.name, (), (), ()), (), Share(), OmegaConf.create({"seed": 0, **cfg}), ("seed",)
-    )
-
+from tests.experiments.studies.made_up_jobs import CRASH, METRIC, arm, result
 
 ARMS = [arm("a"), arm("b")]
 PLANNED = [PlannedRun(each, seed) for seed in (0, 1) for each in ARMS]
-CRASH = JobOutcome("FAILED", reason="its process was killed by SIGKILL", crashed=True)
-
-
-def result(job: Job, *, skipped: bool = False) -> RunResult:
-    metrics = {METRIC: 1.5}
-    return RunResult(
-        Path("runs/x"), "1234", "i", "x", "FINISHED", job.seed, {}, (1, 8, 8), metrics=metrics, skipped=skipped
-    )
 
 
 class Scripted:
@@ -319,102 +289,6 @@ def test_nobody_waits_for_another_process_after_a_stop(tmp_path: Path) -> None:
     assert [(one.status, one.reason) for one in execution.replicates] == [
         ("NOT RUN", "another process was executing it")
     ]
-
-
-def test_a_run_found_locked_is_busy_at_once(tmp_path: Path) -> None:
-    (job,) = toy_jobs(tmp_path, 1, ("tracking=local",), {"narrow": ("model.network.widths=[4,4]",)})
-    run_dir = attempts.latest(tmp_path / "runs", identified(job))
-    run_dir.mkdir(parents=True)
-    lock = RunLock(run_dir)
-    outcome = perform(job)
-    lock.release()
-    assert outcome.status == "BUSY"
-    assert Beat.read(job.file("progress")) is not None
-
-
-def test_the_folder_of_another_identity_is_not_taken_for_the_runs_own(tmp_path: Path) -> None:
-    (job,) = toy_jobs(tmp_path, 1, ("tracking=local",), {"narrow": ("model.network.widths=[4,4]",)})
-    run_dir = attempts.latest(tmp_path / "runs", identified(job))
-    run_dir.mkdir(parents=True)
-    replace(result(job), run_dir=run_dir).write()
-    outcome = perform(job)
-    assert outcome.status == "FAILED"
-    assert str(outcome.reason).startswith(f"{run_dir}: holds a run of another identity (i, not ")
-
-
-def identified(job: Job) -> str:
-    """Return the name of the run's directory."""
-    assembly = assemble(OmegaConf.create(job.config))
-    return attempts.stem(assembly.cfg.choices, job.seed, identity_of(assembly).digest)
-
-
-def test_jobs_are_plain_and_labelled(tmp_path: Path) -> None:
-    planned = [PlannedRun(arm("x.y", a={"b": [1, 2]}, c="${a.b}"), 7)]
-    (job,) = jobs_of(planned, tmp_path / "jobs", lambda one: Label(f"{one.arm} {one.seed}", {"whydeep.arm": one.arm}))
-    assert job.config == {"seed": 7, "a": {"b": [1, 2]}, "c": [1, 2]}
-    assert (job.name, job.tags) == ("x.y 7", {"whydeep.arm": "x.y"})
-    assert Job.read(job.write()) == job
-
-
-def test_outcomes_come_back_whole(tmp_path: Path) -> None:
-    job = Job("a", 1, {}, (), "")
-    for outcome in (CRASH, JobOutcome("FINISHED", result(job), seconds=1.5), JobOutcome("FAILED", log="x\ny")):
-        outcome.write(tmp_path / "outcome")
-        assert JobOutcome.read(tmp_path / "outcome") == outcome
-    assert JobOutcome.read(tmp_path / "none") is None
-
-
-def test_options_are_read_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WHYDEEP_CORES", "3")
-    monkeypatch.setattr(execution_options_room, "_is_installed", lambda _: True)
-    assert execution_options() == ExecutionOptions("here", 1, 1)
-    assert execution_options(workers="1") == ExecutionOptions("here", 1, 1)
-    assert execution_options(workers="4", retries="0") == ExecutionOptions("pool", 4, 0)
-    assert execution_options(launcher="pool") == ExecutionOptions("pool", 3, 1)
-    assert execution_options(launcher="pool", workers="1") == ExecutionOptions("pool", 1, 1)
-    cluster = execution_options(launcher="submitit_slurm", settings=["hydra.launcher.partition=gpu"])
-    assert (cluster.workers, cluster.settings) == (64, ("hydra.launcher.partition=gpu",))
-    for given, complaint in (
-        ({"launcher": "slurm"}, "launcher=slurm: no such launcher; did you mean 'submitit_slurm'"),
-        ({"launcher": "here"}, "launcher=here: no such launcher"),
-        ({"workers": "0"}, "workers=0: must be a whole number from 1"),
-        ({"workers": "two"}, "workers=two: must be a whole number from 1"),
-        ({"workers": "17"}, "workers=17: must be at most 16 on this machine, which has 3 cores"),
-        ({"workers": "17", "launcher": "submitit_local"}, "workers=17: must be at most 16 on this machine"),
-        ({"workers": "100000", "launcher": "ray"}, "workers=100000: must be at most 1000 at once in a queue"),
-        ({"retries": "-1"}, "retries=-1: must be a whole number from 0"),
-        ({"settings": ["hydra.launcher.x=1"]}, "hydra.launcher.x=1: goes with a launcher of Hydra's"),
-    ):
-        with pytest.raises(UserError, match=complaint.replace("?", r"\?")):
-            execution_options(**given)
-
-
-def test_what_is_sensible_grows_with_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WHYDEEP_CORES", "8")
-    assert execution_options(workers="32").workers == 32
-    with pytest.raises(UserError, match="workers=33: must be at most 32 on this machine, which has 8 cores"):
-        execution_options(workers="33")
-
-
-@pytest.mark.parametrize(
-    ("launcher", "extra"), [("submitit_local", "slurm"), ("submitit_slurm", "slurm"), ("ray", "ray")]
-)
-def test_a_launcher_that_is_not_installed_is_said_at_once(
-    monkeypatch: pytest.MonkeyPatch, launcher: str, extra: str
-) -> None:
-    # As on a machine that has the library, but not Hydra's plugin for it.
-    monkeypatch.setattr(execution_options_room, "_is_installed", lambda package: "." not in package)
-    complaint = rf"^launcher={launcher}: not installed; pip install 'whydeep\[{extra}\]' brings it$"
-    with pytest.raises(UserError, match=complaint):
-        execution_options(launcher=launcher)
-    assert execution_options(launcher="pool").launcher == "pool"
-
-
-def test_packages_are_looked_for_without_being_imported() -> None:
-    found = execution_options_room._is_installed
-    assert found("omegaconf")
-    assert not found("hydra_plugins_of_nobody.launcher")
-    assert not found("omegaconf.nothing_of_it")
 
 
 def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:

@@ -1,33 +1,20 @@
 """Budgets, confounds, measures and the state of planned runs, on configurations that nothing trains."""
 
-import json
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import StudyError, UserError
-from experiments.runs import configuration, source_files
-from experiments.runs.result import RunResult, Status
+from experiments.runs import configuration
 from experiments.studies import composing
 from experiments.studies import plan as plan_room
-from experiments.studies import state as state_room
 from experiments.studies.confounds import check_declared, planned_confounds
-from experiments.studies.forecast import forecast, minutes, remaining
-from experiments.studies.plan import PlannedArm, PlannedRun, plan, plan_arms
-from experiments.studies.state import ArmState, look, remember
-from experiments.studies.study import Study, checked
-
-COMMON = ["datamodule=digits", "datamodule.image_size=8", "optimizer.lr=0.05", "trainer.max_epochs=2"]
-ARMS = {
-    "wide": {"overrides": ["model=conv5x5", "model.network.widths=[8,8]"], "role": "baseline"},
-    "stacked": {"overrides": ["model=two_conv3x3", "model.network.widths=[8,8]"]},
-}
-
-
-def study(**fields: object) -> Study:
-    given = {"question": "Which?", "arms": ARMS, "seeds": 2, "metric": "test/top1_error", "overrides": COMMON}
-    return checked({**given, **fields}, "")
+from experiments.studies.forecast import forecast, minutes
+from experiments.studies.plan import PlannedRun, plan, plan_arms
+from experiments.studies.state import look
+from experiments.studies.study import checked
+from tests.experiments.studies.planned_study import ARMS, COMMON, study
 
 
 def test_thousands_of_seeds_are_composed_once_and_still_have_their_own_configuration() -> None:
@@ -65,6 +52,16 @@ def test_arms_of_the_same_options_are_composed_once_each(monkeypatch: pytest.Mon
     assert [arm.seed_keys for arm in planned] == [("seed", "datamodule.seed")] * 4 + [("seed",)]
     # A second seed shows once where it stands, and again where an arm says something of seeds.
     assert len(composed) == 5 + 2
+
+
+def test_an_arm_that_refers_to_a_part_with_a_seed_in_it_holds_the_seed_there_too() -> None:
+    """No override says "seed"; the arm before is of the same options."""
+    note = "+optimizer.note=${datamodule}"
+    arms = {**ARMS, "noted": {"overrides": ["model=conv5x5", "model.network.widths=[4,8]", note]}}
+    plain, _, noted = plan_arms(study(arms=arms, seeds=5))
+    assert plain.cfg.choices == noted.cfg.choices
+    assert set(noted.seed_keys) == {*plain.seed_keys, "optimizer.note.seed"}
+    assert noted.configuration(3) == configuration.compose([*noted.overrides, "seed=3"])
 
 
 def test_a_seed_that_stands_elsewhere_too_is_composed_each_time() -> None:
@@ -144,125 +141,6 @@ def test_the_linter_names_what_nobody_declared() -> None:
     assert still.sentence() == "optimizer.lr differs: plain 0.01, norm 0.05"
     with pytest.raises(UserError, match=r"optimizer\.lr: .* different rates \(plain 0\.01, norm 0\.05\)"):
         plan_arms(study(arms=third, overrides=["datamodule=digits"]))
-
-
-def states(folder: Path, planned: list[PlannedArm], seeds: list[int]) -> list[ArmState]:
-    return look(planned, seeds, folder / "studies" / "s")
-
-
-def finish(state: ArmState, place: int, status: Status = "FINISHED", reason: str | None = None) -> None:
-    one = state.replicates[place]
-    one.run_dir.mkdir(parents=True)
-    files = source_files.code_digests(source_files.code_files(one.run.cfg).items())
-    code = {"code_files": files, "data": state.assembly.datamodule.digest}
-    (one.run_dir / "config.yaml").write_text(OmegaConf.to_yaml(one.run.cfg))
-    (one.run_dir / "identity.json").write_text(json.dumps(code))
-    RunResult(
-        one.run_dir, "id", one.identity, one.run_dir.name, status, one.run.seed, {}, (1, 8, 8), reason=reason
-    ).write()
-
-
-def test_runs_are_done_failed_interrupted_stale_or_to_do(tmp_path: Path) -> None:
-    overrides = [f"runs_dir={tmp_path}"]
-    planned = plan_arms(study(seeds=4), overrides)
-    before = states(tmp_path, planned, [0, 1, 2, 3])
-    remember(before, tmp_path / "studies" / "s")
-    assert {one.kind for state in before for one in state.replicates} == {"to do"}
-    finish(before[0], 0)
-    finish(before[0], 1, "FAILED", "the loss became nan")
-    finish(before[0], 2, "KILLED")
-    before[0].replicates[3].run_dir.mkdir()
-    (now, other) = states(tmp_path, planned, [0, 1, 2, 3])
-    assert [one.kind for one in now.replicates] == ["done", "failed", "interrupted", "interrupted"]
-    assert now.replicates[1].why == "the loss became nan"
-    assert (remaining(now), remaining(other)) == (3, 4)
-
-    changed = states(tmp_path, plan_arms(study(seeds=4), [*overrides, "optimizer.weight_decay=0.5"]), [0, 1])
-    assert [(one.kind, one.why) for one in changed[0].replicates] == [
-        ("stale", "configuration: optimizer.weight_decay"),
-        ("to do", ""),
-    ]
-
-
-def test_the_latest_of_several_former_runs_says_why_it_is_stale(tmp_path: Path) -> None:
-    folder = tmp_path / "studies" / "s"
-    for override in ("optimizer.weight_decay=0.5", "optimizer.momentum=0.5"):
-        former = look(plan_arms(study(seeds=[0]), [f"runs_dir={tmp_path}", override]), [0], folder)
-        remember(former, folder)
-        finish(former[0], 0)
-    (now, _) = look(plan_arms(study(seeds=[0]), [f"runs_dir={tmp_path}"]), [0], folder)
-    assert (now.replicates[0].kind, now.replicates[0].why) == ("stale", "configuration: optimizer.momentum")
-    assert now.replicates[0].result is not None
-    assert now.replicates[0].result.run_dir == former[0].replicates[0].run_dir
-
-
-def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_seeds_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seeds = [0, 1, 2, 3, 4, 5]
-    before = states(tmp_path, plan_arms(study(seeds=6), [f"runs_dir={tmp_path}"]), seeds)
-    remember(before, tmp_path / "studies" / "s")
-    for place in seeds:
-        finish(before[0], place)
-    # One of them was recorded with other epochs.
-    odd = before[0].replicates[4].run_dir / "config.yaml"
-    odd.write_text(odd.read_text().replace("max_epochs: 2", "max_epochs: 3"))
-    # Another with another file.
-    older = before[0].replicates[2].run_dir / "identity.json"
-    older.write_text(older.read_text().replace('"datamodules.digits": "', '"datamodules.digits": "0'))
-    asked: list[Path] = []
-
-    def changes(former: Path, cfg: DictConfig, data: str) -> str:
-        asked.append(former)
-        return real(former, cfg, data)
-
-    real = state_room.changes
-    monkeypatch.setattr(state_room, "changes", changes)
-    planned = plan_arms(study(seeds=6), [f"runs_dir={tmp_path}", "optimizer.weight_decay=0.5"])
-    why = [one.why for one in states(tmp_path, planned, seeds)[0].replicates]
-    assert [why[place] for place in (0, 1, 3, 5)] == ["configuration: optimizer.weight_decay"] * 4
-    assert why[2] == "code: datamodules.digits; configuration: optimizer.weight_decay"
-    assert why[4] == "configuration: optimizer.weight_decay, trainer.max_epochs"
-    assert len(asked) == 3
-
-
-@pytest.mark.parametrize(
-    ("weights", "data", "why"),
-    [
-        ("null", "other", "data: other pictures or labels"),
-        ("null", "same", "configuration: the number of processes"),
-        ("begin.pt", "same", "configuration: the content of model.weights"),
-    ],
-)
-def test_what_no_key_shows_and_makes_a_run_stale_is_said(weights: str, data: str, why: str, tmp_path: Path) -> None:
-    cfg = plan(study(), [f"model.weights={weights}"])[0].cfg
-    files = source_files.code_digests(source_files.code_files(cfg).items())
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-    (tmp_path / "identity.json").write_text(json.dumps({"code_files": files, "data": data}))
-    assert state_room.changes(tmp_path, cfg, "same") == why
-
-
-def test_arms_that_differ_in_how_they_are_executed_alone_are_refused(tmp_path: Path) -> None:
-    model = ["model=two_conv3x3", "model.network.widths=[8,8]"]
-    arms = {**ARMS, "workers": {"overrides": [*model, "datamodule.num_workers=2"]}}
-    with pytest.raises(StudyError, match=r"^arms\.workers: the same runs as arms\.stacked: "):
-        states(tmp_path, plan_arms(study(arms=arms)), [0])
-
-
-def test_a_changed_source_file_makes_exactly_the_arms_stale_that_use_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arms = {"stack": ARMS["wide"], "resnet": {"overrides": ["model=resnet20"]}}
-    planned = plan_arms(study(arms=arms, seeds=[0]), [f"runs_dir={tmp_path}"])
-    before = states(tmp_path, planned, [0])
-    remember(before, tmp_path / "studies" / "s")
-    for state in before:
-        finish(state, 0)
-    real, edited = source_files.file_digest, {"resnet.py", "progress.py"}
-    monkeypatch.setattr(source_files, "file_digest", lambda path: "x" if path.name in edited else real(path))
-    stack, resnet = states(tmp_path, planned, [0])
-    assert stack.replicates[0].kind == "done"
-    assert (resnet.replicates[0].kind, resnet.replicates[0].why) == ("stale", "code: lightning_modules.networks.resnet")
 
 
 def test_minutes_come_from_a_probe_and_shrink_with_workers() -> None:

@@ -27,7 +27,10 @@ MISTAKES = {
         "claims.claim.on=trained/jacobian_rank: a records it with linearity_images alone, which is 0",
     ),
     "twins": (f"{ARMS.replace('two_conv3x3', 'conv5x5') % ''}\n  {REST}", "arms.b: the same configuration as arms.a"),
-    "declared": (f"{ARMS % ''}\n  {REST}\n  declared: 3", "study.declared=3: input should be a valid"),
+    "declared": (
+        f"{ARMS % ''}\n  {REST}\n  declared: 3",
+        "study.declared=3: must be a list of keys, such as [optimizer.lr]",
+    ),
     "rerun": (f"{ARMS % ''}\n  {REST}\n  overrides: [rerun=true]", "rerun: a study runs what is missing; "),
     "scale": (
         f"{ARMS % ''}\n  {REST}\n  scales: {{toy: {{overrides: [optimizer=zz]}}}}",
@@ -40,6 +43,20 @@ MISTAKES = {
     ),
     "whole": (f"{ARMS % ', tracking=server'}\n  {REST}", "arm b: override tracking=server: is of a study as a whole"),
     "place": (f"{ARMS % ', runs_dir=x'}\n  {REST}", "arm b: override runs_dir=x: is of a study as a whole"),
+    "resumed": (f"{ARMS % ', resume=never'}\n  {REST}", "arm b: override resume=never: is of a study as a whole"),
+    "hydra": (f"{ARMS % ', hydra.run.dir=x'}\n  {REST}", "arm b: override hydra.run.dir=x: without effect on a study"),
+    "chosen": (f"{ARMS % ''}\n  {REST}\n  overrides: [+choices.x=3]", "override +choices.x=3: without effect on a "),
+    **{
+        setting.partition("=")[0]: (
+            f"{ARMS % ''}\n  {REST}\n  overrides: [{setting}]",
+            f"override {setting}: is of how a study is executed, not of what it asks; give it on the command line",
+        )
+        for setting in ("resume=never", "runs_dir=x", "tracking=server")
+    },
+    "scaled": (
+        f"{ARMS % ''}\n  {REST}\n  scales: {{toy: {{overrides: [runs_dir=x]}}}}",
+        "scale toy: override runs_dir=x: is of how a study is executed",
+    ),
     "form": (f"{ARMS % ', optimizer'}\n  {REST}", "study.arms.b.overrides: 'optimizer' is not of the form key=value"),
 }
 PROGRAM = """

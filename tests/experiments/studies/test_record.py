@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,19 +118,31 @@ def test_a_study_nests_says_its_answer_and_is_read_back(tmp_path: Path) -> None:
     assert {run: list(points) for run, points in read.curves.by_run.items()} == at_hand.curves.by_run
 
 
-def test_the_same_study_keeps_its_run_and_takes_in_runs_of_others(tmp_path: Path) -> None:
+def test_the_same_study_keeps_its_run_and_takes_in_runs_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     where = options(tmp_path)
     first = open_study(WRITTEN, tmp_path, where)
     first.wait(60.0)
     plain = {("arm00", 0): Label("alone"), ("arm00", 1): Label("of another", {"whydeep.study": "other"})}
     replicates = run_all(first, where, plain)
     finish(first, replicates)
-    second = open_study(WRITTEN, tmp_path, where)
+    fewer = replace(WRITTEN, study=WRITTEN.study.with_seeds(2))
+    with caplog.at_level("WARNING"):
+        second = open_study(fewer, tmp_path, where)
+    assert caplog.messages == []
     second.wait(60.0)
     assert second.run_id == first.run_id
     assert finish(second, replicates) == 0
 
     client = Store(where.destination(), 10.0).client
+    study = client.get_run(str(second.run_id)).data
+    assert {name: study.tags[f"whydeep.{name}"] for name in ("arms", "seeds", "metric")} == {
+        "arms": "2",
+        "seeds": "2",
+        "metric": METRIC,
+    }
+    assert study.params == {}
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     assert len(runs) == 9
     assert nesting(client)["alone"] == "arm00"

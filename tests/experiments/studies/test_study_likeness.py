@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from experiments.studies.arm_likeness import interval_of, margin_of
 from experiments.studies.comparison import Comparison, Replicate, compare
 from experiments.studies.gather import StoredOutcome
 from experiments.studies.made_of import MadeOf
@@ -22,7 +23,7 @@ from experiments.studies.reference import (
     reference_file,
 )
 from experiments.studies.study import Study
-from experiments.studies.study_likeness import StudyLikeness, compare_studies, interval_of, margin_of
+from experiments.studies.study_likeness import StudyLikeness, compare_studies
 
 METRIC = "test/top1_error"
 ERRORS = (10.0, 11.0, 9.0, 10.5, 9.5)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,6 +45,24 @@ def test_a_run_that_is_not_found_names_close_matches(runs_dir: Path, options: Tr
         find_run(runs_dir, "xyz", options)
     with pytest.raises(UserError, match=r"^run=: give a run id"):
         find_run(runs_dir, "", options)
+
+
+def test_too_short_a_beginning_says_how_many_runs_it_fits(
+    runs_dir: Path, options: TrackingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = iter(["0a11" + "0" * 28, "0b22" + "0" * 28, "1c33" + "0" * 28])
+    monkeypatch.setattr("experiments.tracking.opening.uuid.uuid4", lambda: SimpleNamespace(hex=next(keys)))
+    for folder in ("a", "b", "c"):
+        _record(runs_dir, TrackingOptions(runs_dir=str(runs_dir), deliver=False), folder, folder)
+
+    with pytest.raises(UserError) as caught:
+        find_run(runs_dir, "0", options)
+    assert str(caught.value) == (
+        f"run=0: begins the ids of 2 runs in {runs_dir}; give 4 characters or more, such as 0a110000"
+    )
+    with pytest.raises(UserError, match=r"^run=1c3: begins the id of one run in .*, such as 1c330000$"):
+        find_run(runs_dir, "1c3", options)
+    assert find_run(runs_dir, "1c33", options) == runs_dir / "c"
 
 
 def test_nothing_is_made_where_nothing_is_recorded(tmp_path: Path) -> None:

@@ -183,6 +183,23 @@ def test_a_question_that_a_server_dropped_is_asked_again(
     assert len(dropped) == 1
 
 
+def test_a_question_is_waited_for_longer_than_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand runs take a server longer than a batch of numbers."""
+    response, waited = requests.Response(), []
+    response.status_code, response._content = 200, b"{}"
+
+    def answer(*_: object, timeout: float, **__: object) -> requests.Response:
+        waited.append(timeout)
+        return response
+
+    monkeypatch.setattr(rest_utils, "http_request", answer)
+    monkeypatch.setattr(Store, "experiment_ids", lambda _: ["0"])
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    store = Store(TrackingOptions(uri="http://127.0.0.1:9", runs_dir=str(tmp_path)).destination(), 3.0)
+    assert ServerReader(store).tagged({"a": "x"}, WANTED) == []
+    assert waited == [60]
+
+
 @pytest.fixture
 def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ServerReader]:
     """A reader of a server that answers every question with one text."""

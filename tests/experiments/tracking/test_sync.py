@@ -2,7 +2,9 @@
 
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from experiments.cli import run
 from experiments.tracking.card import read_card
 from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
+from experiments.tracking.parents import PARENT_TAG, parent_by_key
 
 
 def _journal_only(runs_dir: Path, name: str) -> None:
@@ -100,6 +103,77 @@ def test_another_store_that_does_not_answer_is_said_and_changes_nothing(
         assert run("sync", [f"runs_dir={runs_dir}", f"uri={uri}"]) == 1
     assert capsys.readouterr().err == f"uri={uri}: does not answer; nothing is sent\n"
     assert read_card(runs_dir / "sweep" / "one") == before
+
+
+def test_runs_that_a_store_has_lost_are_sent_again_and_nest_as_before(
+    runs_dir: Path, study_runs: Callable[[], list[Run]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = TrackingOptions(runs_dir=str(runs_dir), experiment="study", deliver=False)
+    above = open_run(runs_dir / "above", options, name="above", tags={})
+    below = open_run(runs_dir / "below", options, name="below", tags={PARENT_TAG: parent_by_key(above.key)})
+    for tracker in (below, above):
+        tracker.metrics({"loss": 1.0}, step=0)
+        tracker.finish("FINISHED")
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+    before = {found.info.run_id for found in study_runs()}
+    _empty(runs_dir)
+    capsys.readouterr()
+
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+
+    store = f"sqlite:///{runs_dir}/mlflow.db"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{store}: has lost 2 of 2 runs sent to it; sent again now",
+        f"above: sent to {store}",
+        f"below: sent to {store}",
+    ]
+    found = {each.info.run_name: each for each in study_runs()}
+    assert before.isdisjoint(each.info.run_id for each in found.values())
+    assert found["below"].data.tags[PARENT_TAG] == found["above"].info.run_id
+    assert [each.data.metrics for each in found.values()] == [{"loss": 1.0}, {"loss": 1.0}]
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (2 runs)\n"
+
+
+def test_a_run_in_the_trash_of_a_store_is_not_lost(
+    runs_dir: Path,
+    client: MlflowClient,
+    study_runs: Callable[[], list[Run]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _journal_only(runs_dir, "one")
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+    client.delete_run(study_runs()[0].info.run_id)
+    capsys.readouterr()
+
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+
+    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (1 runs)\n"
+    assert study_runs() == []
+
+
+def test_of_a_store_that_does_not_answer_nothing_is_claimed(runs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _journal_only(runs_dir, "one")
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 0
+    for file in runs_dir.glob("mlflow.db*"):
+        file.unlink()
+    (runs_dir / "mlflow.db").mkdir()
+    capsys.readouterr()
+
+    assert run("sync", [f"runs_dir={runs_dir}"]) == 1
+
+    assert capsys.readouterr().out == (
+        f"sqlite:///{runs_dir}/mlflow.db: cannot be asked for the 1 runs sent to it: "
+        "is a folder; allowed: a file, sqlite:///FILE.db\n"
+    )
+
+
+def _empty(runs_dir: Path) -> None:
+    """Take everything out of the store; MLflow would go on writing to a file that is moved away."""
+    with closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection, connection:
+        connection.executescript(
+            "DELETE FROM tags; DELETE FROM params; DELETE FROM metrics; DELETE FROM latest_metrics; DELETE FROM runs"
+        )
 
 
 @pytest.mark.parametrize(
