@@ -58,8 +58,8 @@ class GradientFlowRecord:
 
     @property
     def relative(self) -> Norms:
-        """Norms of the gradients divided by those of the weights; nan where the weights are all zero."""
-        weights = np.where(self.weight_norms > 0, self.weight_norms, np.nan)
+        """Norms of the gradients divided by those of the weights; nan where the weights are all zero or not finite."""
+        weights = np.where((self.weight_norms > 0) & np.isfinite(self.weight_norms), self.weight_norms, np.nan)
         ratio: Norms = self.norms / weights
         return ratio
 
@@ -244,7 +244,7 @@ def _relative(norms: Norms, weight_norms: Norms) -> Norms:
     """Return `(steps,)`, the norm of the gradients of several layers together per that of their weights, or nan."""
     there = ~np.isnan(norms)
     together, weights = (np.hypot.reduce(np.where(there, rows, 0.0), axis=0) for rows in (norms, weight_norms))
-    known = np.isfinite(together) & (weights > 0)
+    known = np.isfinite(together) & np.isfinite(weights) & (weights > 0)
     relative: Norms = np.where(known, together, np.nan) / np.where(known, weights, np.nan)
     return relative
 

@@ -49,7 +49,7 @@ class Latency:
 
 
 def time_forward(
-    network: nn.Module, input_shape: tuple[int, int, int], *, batch: int = 1, seconds: float = 2.0
+    network: nn.Module, input_shape: tuple[int, int, int], *, batch: int = 1, seconds: float = 2.0, fewest: int = 1
 ) -> Latency:
     """Time forward passes of `network` over `batch` images `(C, H, W)` of random numbers, where its weights are.
 
@@ -59,13 +59,16 @@ def time_forward(
         network: with weights, on any device but meta.
         input_shape: `(C, H, W)` of an image, in pixels.
         batch: images a pass, N.
-        seconds: for how long to repeat; at least one pass is timed, whatever it takes.
+        seconds: for how long to repeat.
+        fewest: passes that are timed at least, whatever they take; `FEWEST` have quartiles.
 
     Raises:
-        ValueError: `batch` below 1, or weights without numbers.
+        ValueError: `batch` or `fewest` below 1, or weights without numbers.
     """
     if batch < 1:
         raise ValueError(f"batch={batch}: must be at least 1")
+    if fewest < 1:
+        raise ValueError(f"fewest={fewest}: must be at least 1")
     weight = next((item for item in network.parameters() if item.is_floating_point()), torch.empty(0))
     if weight.is_meta:
         raise ValueError("a network without numbers (on the meta device) cannot be timed")
@@ -75,7 +78,7 @@ def time_forward(
         network(images)  # memory is reserved and kernels are chosen in the first pass
         peak = _peak_bytes(network, images)
         _wait_for(images.device)
-        times = _timed_passes(network, images, seconds)
+        times = _timed_passes(network, images, seconds, fewest)
     first, median, third = (float(value) for value in np.quantile(times, (0.25, 0.5, 0.75)))
     return Latency(
         input_shape=(batch, *input_shape),
@@ -89,13 +92,13 @@ def time_forward(
     )
 
 
-def _timed_passes(network: nn.Module, images: Tensor, seconds: float) -> list[float]:
-    """Return what each of as many passes took as fill `seconds`, one at least; memory is not tidied up meanwhile."""
+def _timed_passes(network: nn.Module, images: Tensor, seconds: float, fewest: int) -> list[float]:
+    """Return what each of as many passes took as fill `seconds`, and `fewest`; memory is not tidied up meanwhile."""
     collecting = gc.isenabled()
     gc.disable()
     times: list[float] = []
     try:
-        while not times or sum(times) < seconds:
+        while len(times) < fewest or sum(times) < seconds:
             began = perf_counter()
             network(images)
             _wait_for(images.device)

@@ -16,14 +16,14 @@ from experiments.measures.effective_drawing import draw_effective_field
 from experiments.measures.filters import LayerSelectivity, filter_selectivity, first_filters
 from experiments.measures.filters_drawing import draw_first_filters, draw_selectivity
 from experiments.measures.gradient_flow import GradientFlowRecord
-from experiments.measures.latency import Latency, time_forward
+from experiments.measures.latency import FEWEST, Latency, time_forward
 from experiments.measures.linearity import Linearity, linearity
 from experiments.runs.build import Assembly
 
 _log = logging.getLogger(__name__)
 FILE = "inspection.json"
 GRADIENT_FLOW_FILE = "gradient_flow.json"
-LATENCY_SECONDS = 1.0  # or one pass
+LATENCY_SECONDS = 1.0
 
 _Measure = TypeVar("_Measure")
 
@@ -88,14 +88,18 @@ def _over_pictures(
 
 
 def latency(assembly: Assembly) -> Latency | None:
-    """Time forward passes of the run's network where its weights are, for a second; None where it is not asked for."""
+    """Time forward passes of the run's network where its weights are, for a second or for as many as have quartiles.
+
+    None where it is not asked for.
+    """
     if not (batch := assembly.options.latency_batch):
         return None
-    return time_forward(assembly.network, assembly.input_shape, batch=batch, seconds=LATENCY_SECONDS)
+    shape = assembly.input_shape
+    return time_forward(assembly.network, shape, batch=batch, seconds=LATENCY_SECONDS, fewest=FEWEST)
 
 
 def latency_scalars(found: Latency) -> dict[str, float]:
-    """Return the metrics of timed forward passes; without quartiles where they were too few."""
+    """Return the metrics of timed forward passes."""
     first, third = found.quartiles or (None, None)
     numbers = {"": found.median, "_first_quartile": first, "_third_quartile": third}
     return {f"time/latency{name}_seconds": value for name, value in numbers.items() if value is not None}

@@ -145,7 +145,7 @@ def start(
     original, augmented = epochs[0][0], np.stack([np.asarray(drawn) for _, drawn in epochs])
     _save(tracker, run_dir, "augmentation.png", pictures.contact_sheet(np.asarray(original), augmented))
     before = inspection.inspect(assembly)
-    tracker.metrics({f"initial/{name}": value for name, value in before.scalars().items()}, step=0)
+    tracker.metrics(_named("initial", before), step=0)
     # A run that is killed in its first step has all of this.
     tracker.flush()
     return before
@@ -171,11 +171,7 @@ def finish(
     _save(tracker, run_dir, "curves.png", pictures.learning_curves(read_metrics(run_dir)))
     _save(tracker, run_dir, "confusion.png", pictures.confusion_matrix(outcome.confusion.numpy(), spec.class_names))
     after = inspection.inspect(assembly)
-    seen = {
-        f"{when}/{name}": value
-        for when, found in (("initial", before), ("trained", after))
-        for name, value in found.scalars().items()
-    }
+    seen = _named("trained", after)
     if (latency := inspection.latency(assembly)) is not None:
         seen |= inspection.latency_scalars(latency)
         tracker.tags({LATENCY_TAG: latency_line(latency)})
@@ -185,7 +181,7 @@ def finish(
         _save(tracker, run_dir, name, figure)
     _save(tracker, run_dir, "predictions.png", _predictions(assembly))
     tracker.artifact(outcome.best, folder="checkpoints")
-    return seen | _gradients(inspection.read_gradient_flow(run_dir))
+    return _named("initial", before) | seen | _gradients(inspection.read_gradient_flow(run_dir))
 
 
 def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
@@ -196,6 +192,10 @@ def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
         _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(flow))
         # Layers of unlike sizes are compared relative to their weights.
         _save(tracker, run_dir, "gradient_flow_relative.png", draw_gradient_flow(flow, relative=True))
+
+
+def _named(when: str, seen: Inspection) -> dict[str, float]:
+    return {f"{when}/{name}": value for name, value in seen.scalars().items()}
 
 
 def _gradients(flow: GradientFlowRecord | None) -> dict[str, float]:

@@ -247,9 +247,12 @@ def test_what_is_no_record_is_refused(change: dict[str, Any], said: str) -> None
         GradientFlowRecord.from_dict(content | change)
 
 
-def test_zero_weights_have_no_ratio() -> None:
-    record = GradientFlowRecord(("a", "b"), (0,), np.array([[1.0], [1.0]]), np.array([[0.0], [4.0]]))
-    np.testing.assert_array_equal(record.relative, [[np.nan], [0.25]])
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_zero_or_not_finite_have_no_ratio() -> None:
+    weights = np.array([[0.0], [4.0], [math.inf], [math.nan]])
+    record = GradientFlowRecord(tuple("abcd"), (0,), np.array([[1.0], [1.0], [math.inf], [1.0]]), weights)
+    np.testing.assert_array_equal(record.relative, [[np.nan], [0.25], [np.nan], [np.nan]])
+    assert not any("front" in name for name in record.totals())
 
 
 def words(figure: Figure) -> str:

@@ -39,12 +39,12 @@ def test_passes_are_timed_one_by_one_for_as_long_as_asked(monkeypatch: pytest.Mo
             now += duration
             yield now
 
-    def timed(durations: list[float], seconds: float) -> Latency:
+    def timed(durations: list[float], seconds: float, fewest: int = 1) -> Latency:
         nonlocal calls
         readings = clock(durations)
         monkeypatch.setattr(measured, "perf_counter", lambda: next(readings))
         calls = 0
-        latency = time_forward(Counting(), (3, 4, 4), seconds=seconds)
+        latency = time_forward(Counting(), (3, 4, 4), seconds=seconds, fewest=fewest)
         # One to warm up and one to weigh the tensors.
         assert calls == latency.passes + 2
         return latency
@@ -55,6 +55,9 @@ def test_passes_are_timed_one_by_one_for_as_long_as_asked(monkeypatch: pytest.Mo
     latency = timed(durations, 113)
     assert (latency.passes, latency.median, latency.quartiles) == (5, 3.0, (2.0, 9.0))
     assert timed(durations, 0.5).passes == 1
+    latency = timed(durations, 0.5, fewest=5)
+    assert (latency.passes, latency.quartiles) == (5, (2.0, 9.0))
+    assert timed(durations, 113, fewest=2).passes == 5
     assert gc.isenabled()
 
 
@@ -108,6 +111,8 @@ def test_the_network_and_the_random_state_are_left_as_they_were() -> None:
 def test_what_cannot_be_timed_is_said() -> None:
     with pytest.raises(ValueError, match="batch=0: must be at least 1"):
         time_forward(nn.Conv2d(3, 4, 3), (3, 8, 8), batch=0)
+    with pytest.raises(ValueError, match="fewest=0: must be at least 1"):
+        time_forward(nn.Conv2d(3, 4, 3), (3, 8, 8), fewest=0)
     with pytest.raises(ValueError, match="meta device"):
         time_forward(nn.Conv2d(3, 4, 3, device="meta"), (3, 8, 8))
 

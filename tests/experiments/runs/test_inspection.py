@@ -101,6 +101,7 @@ def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: W
     kept = result(run_dir)["metrics"]
     assert isinstance(kept, dict)
     assert {name: metrics[name] for name in asked} == {name: kept[name] for name in asked}
+    assert len(history(tmp_path, str(result(run_dir)["run_id"]), "initial/jacobian_rank")) == 1
     quartiles = [kept[f"time/latency{which}_seconds"] for which in ("_first_quartile", "", "_third_quartile")]
     assert 0 < quartiles[0] <= quartiles[1] <= quartiles[2]
     told = client.get_run(str(result(run_dir)["run_id"])).data.tags["whydeep.latency"]
