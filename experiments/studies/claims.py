@@ -6,6 +6,7 @@ from experiments.runs.metrics import METRICS
 from experiments.studies.contrasts import parse_contrast
 from experiments.studies.measured import PREFIX
 from experiments.studies.named_claim import NamedClaim
+from experiments.studies.reaching import check_reach
 from experiments.studies.study import Study
 
 
@@ -13,8 +14,8 @@ def claims_of(study: Study) -> list[NamedClaim]:
     """Return the claims of a study, ready to be judged.
 
     Raises:
-        UserError: a contrast that cannot be read, of an arm that there is not, on a metric that no run records, or with
-            a margin that a ratio cannot have; one line that begins with the claim.
+        UserError: a contrast that cannot be read, of an arm that there is not, on a metric that no run records, with a
+            margin that a ratio cannot have, or over what cannot be counted; one line that begins with the claim.
     """
     found = []
     for name, claim in study.claims.items():
@@ -27,11 +28,12 @@ def claims_of(study: Study) -> list[NamedClaim]:
                 f"claims.{name}.is=equal: {on} varies with the seed and is never exactly equal; "
                 "is: equivalent, with a margin, says that two arms are as good as equal"
             )
+        arms = study.arm_names if claim.reach is None else check_reach(study, name, claim)
         try:
             found.append(
                 NamedClaim(
                     name,
-                    parse_contrast(claim.contrast, study.arm_names),
+                    parse_contrast(claim.contrast, arms),
                     claim.kind,
                     margin=claim.margin or 0,
                     target=claim.to,
