@@ -1,6 +1,7 @@
 """What a scene is made of, before and after it is drawn. Lengths are shares of the picture's side: any size fits."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white"
 TEXTURES = ("plain", "striped", "dotted", "checkered")
 
 Point = tuple[float, float]
+# Float32, though NumPy's types hold it for float64 once it meets a number of Python's.
+FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,12 @@ class Thing:
         shape: of `SHAPES`.
         colour: of `COLOURS`.
         texture: of `TEXTURES`.
-        size: its diameter, as a share of the picture's side.
+        size: diameter of the circle that holds it, as a share of the picture's side. Every shape fills 41 % of it.
         centre: x to the right and y downwards, from the upper left corner.
         turn: cosine and sine of its rotation, clockwise as y points downwards; (1, 0) is upright.
         gain: factor of its brightness; 1 is the colour as it is.
-        notch: where `fine` rules need a detail that few pixels show: share of the diameter cut out of it; 0: whole.
+        notch: where `fine` rules need a detail that few pixels show: diameter of a bite out of its outline, as a share
+            of `size`; 0: whole.
     """
 
     shape: str
