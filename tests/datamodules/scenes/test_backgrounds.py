@@ -1,5 +1,7 @@
 """The ground behind the things: shaded, textured, with specks that lie alike at every size."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,6 +59,19 @@ def test_every_speck_is_seen_and_small() -> None:
         rows, columns = np.nonzero(changed)
         assert 2 <= changed.sum() <= 30
         assert max(np.ptp(rows), np.ptp(columns)) < 7
+
+
+def test_specks_are_bars_and_dots_of_their_area_wherever_they_lie() -> None:
+    size = 512
+    length, width, radius = (value * size for value in (backgrounds._BAR, backgrounds._BAR_WIDTH, backgrounds._DOT))
+    areas = {"dot": math.pi * radius**2, "bar": 4 * length * width + math.pi * width**2}
+    found = []
+    for index in range(40):
+        off = np.abs(specks(1, size, index) - 100).max(axis=0)
+        area = np.count_nonzero(off > off.max() / 2)
+        found.append(min(areas, key=lambda kind: abs(areas[kind] - area)))
+        assert area == pytest.approx(areas[found[-1]], rel=0.03)
+    assert 10 < found.count("bar") < 30
 
 
 def test_more_specks_cover_more() -> None:

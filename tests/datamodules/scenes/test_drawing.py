@@ -139,6 +139,16 @@ def test_the_mask_holds_the_pixels_that_are_covered_by_half(shape: str) -> None:
     assert 20 < soft.sum() < 260
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_notch_is_cut_out_of_picture_and_mask(shape: str) -> None:
+    whole, notched = (drawn(Thing(shape, "white", "plain", 0.8, (0.5, 0.5), notch=notch)) for notch in (0.0, 0.1))
+    lost = (whole.instances == 1) & (notched.instances == 0)
+    assert np.count_nonzero(whole.instances) - np.count_nonzero(notched.instances) == np.count_nonzero(lost)
+    bite = math.pi * (0.1 * 0.8 * 64 / 2) ** 2  # 0.1 of the thing's 51 pixels across
+    assert 0.3 * bite < np.count_nonzero(lost) < 0.8 * bite
+    assert (whole.picture[0][lost] > notched.picture[0][lost]).all()
+
+
 @pytest.mark.parametrize("index", range(6))
 def test_at_twice_the_size_it_is_the_same_scene_but_for_borders(index: int) -> None:
     background = Background(((0.2, 0.3, 0.2), (0.4, 0.3, 0.3)), (0.6, 0.8), TEXTURES[index % 4], 0.1, specks=4)
