@@ -23,8 +23,11 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 STEPS = 500  # of the solver, at most
-LEAST_GAIN = 10.0
-"""Points of error that the best layer must gain on the picture's mean colour; below, no layer is said to tell it."""
+LEAST_GAIN = 15.0
+"""Points of error that the best layer must gain on the picture's mean colour; below, no layer is said to tell it.
+
+Of 256 held-out pictures an error is right to 3 points, and the lowest of twenty such errors is low by chance.
+"""
 
 
 @dataclass(frozen=True)

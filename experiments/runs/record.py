@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.measures.gradient_flow_drawing import draw_gradient_flow
+from experiments.measures.layer_record_drawing import draw_layer_record
 from experiments.measures.network import NetworkMeasures
 from experiments.runs import inspection, pictures
+from experiments.runs import layer_probes as probes
 from experiments.runs.build import Assembly
 from experiments.runs.configuration import plain
 from experiments.runs.identity import Identity
@@ -179,6 +181,13 @@ def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
         _save(tracker, run_dir, "gradient_flow.png", draw_gradient_flow(flow))
         # Layers of unlike sizes are compared relative to their weights.
         _save(tracker, run_dir, "gradient_flow_relative.png", draw_gradient_flow(flow, relative=True))
+
+
+def layer_probes(tracker: RunTracker, run_dir: Path) -> None:
+    """Record what the layers responded to, also of a training that failed or was stopped."""
+    if (found := probes.read(run_dir)) is not None:
+        tracker.artifact(run_dir / probes.FILE)
+        _save(tracker, run_dir, "layer_probes.png", draw_layer_record(found))
 
 
 def description(name: str, result: RunResult) -> str:

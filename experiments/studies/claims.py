@@ -1,8 +1,10 @@
 """A study's metric and claims, checked before anything is built: what is compared, and of which arms."""
 
+from collections.abc import Mapping
+
 from experiments.errors import StudyError, UserError
 from experiments.runs.configuration import nearest
-from experiments.runs.metrics import METRICS
+from experiments.runs.metrics import METRICS, PROBED_DIFFERENCES, PROBED_METRICS
 from experiments.studies.contrasts import parse_contrast
 from experiments.studies.measured import PREFIX
 from experiments.studies.named_claim import NamedClaim
@@ -20,8 +22,8 @@ def claims_of(study: Study) -> list[NamedClaim]:
     found = []
     for name, claim in study.claims.items():
         on = claim.on or study.metric
-        if not on.startswith(PREFIX) and on not in METRICS:
-            known = [*METRICS, f"{PREFIX}parameters", f"{PREFIX}macs", f"{PREFIX}receptive_field"]
+        if not on.startswith(PREFIX) and on not in (*METRICS, *PROBED_METRICS):
+            known = [*METRICS, *PROBED_METRICS, f"{PREFIX}parameters", f"{PREFIX}macs", f"{PREFIX}receptive_field"]
             raise StudyError(f"claims.{name}.on={on}: no run records it; {nearest(on, known)}")
         if claim.kind == "equal" and not on.startswith(PREFIX):
             raise StudyError(
@@ -33,7 +35,7 @@ def claims_of(study: Study) -> list[NamedClaim]:
             found.append(
                 NamedClaim(
                     name,
-                    parse_contrast(claim.contrast, arms),
+                    parse_contrast(claim.contrast, arms, alone=on in PROBED_DIFFERENCES),
                     claim.kind,
                     margin=claim.margin or 0,
                     target=claim.to,
@@ -54,3 +56,24 @@ def check_metric(study: Study) -> None:
     """
     if study.metric not in METRICS:
         raise StudyError(f"metric={study.metric}: no run records it; {nearest(study.metric, METRICS)}")
+
+
+def check_probed(study: Study, probed_every: Mapping[str, int]) -> None:
+    """Refuse claims on what the layers respond to where runs do not record it.
+
+    Args:
+        study: what is asked.
+        probed_every: `probe_every` by arm.
+
+    Raises:
+        StudyError: one line.
+    """
+    for claim in claims_of(study):
+        stated = study.claims[claim.name]
+        on, concerned = stated.on, probed_every if stated.over else claim.contrast.arms
+        for arm in concerned if on in PROBED_METRICS else ():
+            if not probed_every[arm]:
+                raise StudyError(
+                    f"claims.{claim.name}.on={on}: arm {arm} has probe_every=0 and does not record it; "
+                    "overrides: [probe_every=1] makes runs do so after every epoch"
+                )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from experiments.errors import StudyError, UserError
 from experiments.runs.overrides import override_key
-from experiments.studies.claims import check_metric, claims_of
+from experiments.studies.claims import check_metric, check_probed, claims_of
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study import Study
 
@@ -50,4 +50,6 @@ def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedAr
     check_metric(study)
     claims_of(study)
     said = any(override_key(each) == "experiment" for each in (*study.overrides, *overrides))
-    return plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])])
+    arms = plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])])
+    check_probed(study, {arm.name: int(arm.cfg.probe_every) for arm in arms})
+    return arms
