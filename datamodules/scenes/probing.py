@@ -87,8 +87,8 @@ def _edge(orientation: str, stream: Stream, size: int) -> NDArray[np.uint8]:
     beyond = ((centres - x) * cosine + (centres[:, None] - y) * sine) / softness
     share = (beyond + np.float32(0.5)).clip(0.0, 1.0)
     low, high = (np.array(colour, dtype=np.float32)[:, None, None] * np.float32(255) for colour in (one, other))
-    picture = low + share * (high - low)
-    return (picture + np.float32(0.5)).astype(np.uint8)
+    picture: NDArray[np.uint8] = (low + share * (high - low) + np.float32(0.5)).astype(np.uint8)
+    return picture
 
 
 def _texture(texture: str, stream: Stream, size: int) -> NDArray[np.uint8]:

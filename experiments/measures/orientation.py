@@ -89,9 +89,11 @@ def orientation_selectivity(
     ends = [torch.tensor(value, dtype=torch.float64)[:, None, None] for value in (black, white)]
     middle, swing = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
     waves = gratings(height, width)
+    all_waves = waves.flatten(0, 2)
 
     def batches() -> Iterator[Tensor]:
-        for some in waves.flatten(0, 2).split(_BATCH):
+        for first in range(0, len(all_waves), _BATCH):
+            some = all_waves[first : first + _BATCH]
             # The grey that the answers are compared with comes first.
             shown = torch.cat([torch.zeros(1, height, width, dtype=some.dtype), some])
             yield (middle + swing * shown[:, None]).to(weight.device, weight.dtype)

@@ -147,7 +147,10 @@ class LayerProbes(Callback):
         depths: dict[str, float] = {}
         for kind in KINDS:
             pictures, labels = shown(kind, self._images, size, channels)
-            batches = (self._datamodule.normalise(some.to(device)).to(weight.dtype) for some in pictures.split(_BATCH))
+            batches = (
+                self._datamodule.normalise(pictures[first : first + _BATCH].to(device)).to(weight.dtype)
+                for first in range(0, len(pictures), _BATCH)
+            )
             errors[kind] = {}
             for layer in representations(self._network, batches, self._measures, pooled):
                 features = layer.values.double().cpu().numpy()

@@ -2,9 +2,11 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from experiments.measures.layer_record import LayerRecord
@@ -70,6 +72,12 @@ def test_it_comes_back_from_json_as_it_was() -> None:
         np.testing.assert_array_equal(again.errors[label], errors)
 
 
+def array_of(axes: Axes) -> np.ma.MaskedArray[Any, Any]:
+    array = axes.images[0].get_array()
+    assert array is not None
+    return np.ma.asarray(array)
+
+
 def test_the_picture_shows_every_number() -> None:
     figure = draw_layer_record(EDGES_FIRST)
     maps = [axes for axes in figure.axes if axes.images]
@@ -80,10 +88,10 @@ def test_the_picture_shows_every_number() -> None:
         "orientation selectivity (median)",
     ]
     for axes, values in zip(maps, [*EDGES_FIRST.errors.values(), EDGES_FIRST.selectivity], strict=True):
-        shown = np.ma.getdata(axes.images[0].get_array())
+        shown = np.ma.getdata(array_of(axes))
         np.testing.assert_array_equal(np.where(np.isnan(values), 0, shown), np.nan_to_num(values))
         assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "2"]
-    missing = np.ma.getmaskarray(maps[-1].images[0].get_array())
+    missing = np.ma.getmaskarray(array_of(maps[-1]))
     np.testing.assert_array_equal(missing, np.isnan(EDGES_FIRST.selectivity))
     assert to_hex(maps[-1].get_facecolor()) == NONE
     assert [label.get_text() for label in maps[0].get_yticklabels()] == list(EDGES_FIRST.layers)

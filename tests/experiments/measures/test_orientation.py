@@ -108,8 +108,7 @@ def test_neither_contrast_nor_brightness_nor_sign_changes_the_index() -> None:
 
 def test_a_channel_that_answers_nothing_is_silent() -> None:
     network = bank([gabor(0.0), torch.zeros(11, 11), gabor(1.0)], nn.ReLU())
-    with torch.no_grad():
-        network[0].bias.copy_(torch.tensor([0.0, 1.0, -1000.0]))
+    network.get_parameter("0.bias").data = torch.tensor([0.0, 1.0, -1000.0])
     found = selectivity(network)
     assert np.isnan(found.index).tolist() == [False, True, True]
     assert found.silent == found.selective * 2 == pytest.approx(2 / 3)

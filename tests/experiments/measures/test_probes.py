@@ -8,7 +8,7 @@ import pytest
 from experiments.measures.probes import ProbedLayer, gain_depth, probe_error
 
 
-def blobs(count: int, apart: float, seed: int = 0, width: int = 6) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def blobs(count: int, apart: float, seed: int = 0, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
     """Four classes along one direction of `width` features: what a fit to their numbers would mask."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 4
@@ -44,7 +44,7 @@ def test_a_feature_that_is_no_number_leaves_no_error() -> None:
 
 
 @pytest.mark.parametrize(("labels", "count"), [(np.zeros(40, dtype=np.int64), 40), (np.arange(39) % 4, 40)])
-def test_what_cannot_be_learnt_is_refused(labels: np.ndarray, count: int) -> None:  # type: ignore[type-arg]
+def test_what_cannot_be_learnt_is_refused(labels: np.ndarray, count: int) -> None:
     features, _ = blobs(count, 2.0)
     with pytest.raises(ValueError, match=r"two labels at least|40 pictures with 39 labels"):
         probe_error(features, labels, *blobs(40, 2.0))

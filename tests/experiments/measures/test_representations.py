@@ -35,7 +35,7 @@ def test_each_layer_is_what_the_next_one_reads() -> None:
     torch.manual_seed(0)
     network = Residual()
     images = torch.randn(6, 2, 8, 8)
-    found = representations(network, images.split(4), measure(network, (2, 8, 8)), unpooled)
+    found = representations(network, [images[:4], images[4:]], measure(network, (2, 8, 8)), unpooled)
     network.eval()
     with torch.no_grad():
         first = F.relu(network.norm(network.first(images)))

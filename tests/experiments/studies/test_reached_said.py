@@ -4,6 +4,7 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -103,11 +104,10 @@ def test_the_figure_marks_what_is_a_bound(gathered: Gathered) -> None:
     figure = Figure()
     panel.draw(figure)
     (axes,) = figure.axes
-    drawn = {
-        (str(line.get_marker()), float(places[0])): [float(value) for value in line.get_xdata()]
-        for line in axes.lines
-        if len(places := list(line.get_ydata())) and line.get_marker() in ("o", ">", "<")
-    }
+    points = [
+        (str(line.get_marker()), np.asarray(line.get_ydata()), np.asarray(line.get_xdata())) for line in axes.lines
+    ]
+    drawn = {(marker, float(y[0])): x.tolist() for marker, y, x in points if len(y) and marker in ("o", ">", "<")}
     (table,) = needs_said(gathered)
     assert drawn[">", 0.0] == [500, 500, 500]
     assert drawn["o", 1.0] == [need.low for need in table.by_arm["deep"].values()]
