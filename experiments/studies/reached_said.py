@@ -1,7 +1,7 @@
 """What it takes to reach an error in words, arm by arm, the same in the terminal, in figures and in reports."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.studies.claims_said import reached
@@ -24,12 +24,14 @@ class SaidNeeds:
         counted: what is counted: `samples`.
         by_arm: by seed; arms without any seed stand in it too.
         planned: seeds of the study.
+        levels: of the factor, where one is counted.
     """
 
     title: str
     counted: str
     by_arm: Mapping[str, Mapping[int, Need]]
     planned: int
+    levels: Sequence[float] = ()
 
     def median(self, arm: str) -> str:
         """Say the median of an arm; a bound where one is in the middle."""
@@ -65,7 +67,8 @@ def needs_said(gathered: Gathered) -> list[SaidNeeds]:
         if claim.over and title not in found:
             own = needs(study, claim, gathered.comparison.replicates, gathered.curves)
             by_arm = {arm: own.get(arm, {}) for arm in check_reach(study, name, claim)}
-            found[title] = SaidNeeds(title, claim.over, by_arm, len(study.seeds))
+            levels = tuple(map(float, study.factors.get(claim.over, ())))
+            found[title] = SaidNeeds(title, claim.over, by_arm, len(study.seeds), levels)
     return list(found.values())
 
 

@@ -149,7 +149,7 @@ def epochs_needed(course: Points, reach: float, *, epochs: float, steps: float) 
     for step, error in sorted(course):
         if error <= reach:
             # An early end makes epochs look shorter than they are: what is cut off is that.
-            need = math.floor(step * epochs / steps + _ROUNDING)
+            need = max(1, math.floor(step * epochs / steps + _ROUNDING))
             return Need(need, need)
     return Need(epochs, math.inf)
 

@@ -7,10 +7,9 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.runs.plotting import INK, thousands
-from experiments.studies.claim import EPOCHS
 from experiments.studies.effect_figure import OF_NO_ARM
 from experiments.studies.figures import Panel
 from experiments.studies.reached_said import SaidNeeds
@@ -56,23 +55,23 @@ def _draw(table: SaidNeeds, figure: FigureBase) -> None:
         axes.text(1.02, place + 0.1, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.set_yticks(range(len(table.by_arm)), list(table.by_arm))
     axes.set_ylim(len(table.by_arm) - 0.3, -0.35)
-    _scale(axes, table.counted)
+    _scale(axes, table)
     axes.set_title(f"{table.title[:1].upper()}{table.title[1:]}")
     axes.grid(visible=True, axis="x")
     axes.tick_params(axis="y", length=0)
 
 
-def _scale(axes: Axes, counted: str) -> None:
-    low, high = axes.dataLim.intervalx
-    if counted == EPOCHS:
-        axes.set_xlim(0, 1.1 * high)
-    else:
+def _scale(axes: Axes, table: SaidNeeds) -> None:
+    if table.levels:
         # Levels are factors apart, and what lies between them is interpolated so.
         axes.set_xscale("log")
-        axes.set_xlim(low / 1.5, high * 1.5)
+        axes.set_xlim(min(table.levels) / 1.5, max(table.levels) * 1.5)
+        axes.xaxis.set_major_locator(FixedLocator(table.levels))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(counted)
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, 1.1 * axes.dataLim.intervalx[1])
+    axes.set_xlabel(table.counted)
 
 
 def _kind(need: Need) -> str:

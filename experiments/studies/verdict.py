@@ -136,7 +136,7 @@ def _compared(claim: NamedClaim, values: ByArm, planned: Collection[int]) -> _Co
     one = _Compared(claim, contrasts, left_out)
     floats = tuple(float(value) for value in contrasts.values())
     if not floats:
-        return replace(one, hindrance="no seed has finished in all its arms")
+        return replace(one, hindrance="no seed has finished and recorded it in all its arms")
     if claim.is_exact:
         mean = float(sum(map(exactly, contrasts.values()), start=Fraction()) / len(floats))
         return replace(one, effect=Estimate(floats, mean, None, None, "exact"))
@@ -186,11 +186,12 @@ def _bounded(claim: NamedClaim, reached: NeedsByArm, planned: Collection[int]) -
     scale: Callable[[float], float] = _log if ratio else float
     lows, highs = ([scale(pair[place]) for pair in between.values()] for place in (0, 1))
     one = _Compared(claim, {seed: high for seed, (_, high) in between.items()}, left_out)
-    for side, shown in (("below", highs), ("above", lows)):
-        # What the claim's own test looks at; a claim of two borders looks at both ends, and has no one effect.
-        if [each for each, _ in claim.region] == [side] and all(map(math.isfinite, shown)):
-            floats = tuple(map(math.exp, shown)) if ratio else tuple(shown)
-            one = replace(one, effect=_on_ratios(floats, shown) if ratio else estimate(floats))
+    # The effect is that of the end which the claim's own test looks at; where that is infinite, of the other one.
+    own_first = (highs, lows) if claim.region[0][0] == "below" else (lows, highs)
+    shown = next((each for each in own_first if all(map(math.isfinite, each))), None)
+    if shown is not None:
+        effect = _on_ratios(tuple(map(math.exp, shown)), shown) if ratio else estimate(shown)
+        one = replace(one, effect=effect)
     bounds: dict[str, list[int]] = {}
     for arm, found in own.items():
         for seed in between:

@@ -112,5 +112,6 @@ def test_the_figure_marks_what_is_a_bound(gathered: Gathered) -> None:
     assert drawn[">", 0.0] == [500, 500, 500]
     assert drawn["o", 1.0] == [need.low for need in table.by_arm["deep"].values()]
     assert axes.get_xscale() == "log"
+    assert axes.get_xticks().tolist() == [10, 50, 100, 500]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["shallow", "deep"]
     assert need_panels([SaidNeeds(TITLE, "samples", {"a": {}}, 3)]) == []

@@ -116,6 +116,10 @@ def test_a_bound_supports_a_claim_with_the_end_that_shows_least() -> None:
     assert found.effect is not None
     assert found.effect.values[0] == pytest.approx(50 * 2 ** (2 / 7) - 500)
     assert "shallow needs more than 500 at seeds 0, 1, 2, 3" in found.reason
+    refuted = verdict({**FEWER, "contrast": "shallow - deep"}, runs(table))
+    assert refuted.outcome == "refuted"
+    assert refuted.effect is not None
+    assert refuted.effect.values[0] == pytest.approx(500 - 50 * 2 ** (2 / 7))
     # The same runs cannot show that the difference is not even larger.
     assert verdict({**FEWER, "is": "higher", "margin": 1}, runs(table)).outcome == "refuted"
     assert verdict({**FEWER, "is": "equivalent", "margin": 1000}, runs(table)).outcome == "undecided"
