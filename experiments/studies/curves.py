@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from experiments.studies.claim import EPOCHS, Claim
-from experiments.studies.comparison import Comparison, Replicate
+
+if TYPE_CHECKING:  # a study is checked before SciPy is imported
+    from experiments.studies.comparison import Comparison, Replicate
 
 Points = Sequence[tuple[int, float]]
 MOST_RUNS = 400
@@ -30,8 +33,8 @@ def while_learning(metric: str) -> str:
 
 
 def chosen_for_curves(
-    comparison: Comparison, claims: Mapping[str, Claim] | None = None, most: int = MOST_RUNS
-) -> list[Replicate]:
+    comparison: "Comparison", claims: Mapping[str, Claim] | None = None, most: int = MOST_RUNS
+) -> "list[Replicate]":
     """Return the runs whose curves are drawn: all that count, or the first seeds of each arm where there are many.
 
     Where a claim counts epochs it is about all of them, and all are returned.

@@ -19,15 +19,18 @@ not left out, or an arm would be judged by the seeds that went well.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from experiments.errors import StudyError
 from experiments.runs.configuration import nearest
 from experiments.studies.claim import EPOCHS, Claim
-from experiments.studies.comparison import Replicate
 from experiments.studies.contrasts import Contrast, Ratio
 from experiments.studies.curves import Curves, Points, while_learning
 from experiments.studies.factors import cross
 from experiments.studies.study import Study
+
+if TYPE_CHECKING:  # a study is checked before SciPy is imported
+    from experiments.studies.comparison import Replicate
 
 SPENT_EPOCHS, SPENT_STEPS = "spent/epochs", "spent/steps"
 _LOWER_IS_BETTER = ("_error", "/loss")
@@ -80,7 +83,7 @@ def check_reach(study: Study, name: str, claim: Claim) -> tuple[str, ...]:
     return tuple(_levels_by_arm(study, f"{key}.over={claim.over}", str(claim.over)))
 
 
-def needs(study: Study, claim: Claim, replicates: Sequence[Replicate], curves: Curves) -> NeedsByArm:
+def needs(study: Study, claim: Claim, replicates: "Sequence[Replicate]", curves: Curves) -> NeedsByArm:
     """Return what each arm needs to reach the error of a claim, under each seed whose runs tell it.
 
     Args:
