@@ -33,7 +33,8 @@ class LayerProbes(Callback):
 
     Of each layer (`representations.py`) the median orientation selectivity of its channels, and the error of a linear
     probe for each of the labels of `datamodules.scenes.probing`: as metrics, `selectivity/<layer>` and
-    `probe/<label>/<layer>`, with the summary of `LayerRecord`. The probe of `picture` sees the mean colour alone: it
+    `probe/<label>/<layer>`. The summary of `LayerRecord` is recorded at the run's end alone: a number that the last look
+    lacks must not be left over from one before. The probe of `picture` sees the mean colour alone: it
     tells what a label can be guessed from. Of all pictures the first half is learnt from, the second half held out.
 
     The weights are those that are trained, also where others are averaged from them. Nothing of the training is
@@ -134,7 +135,6 @@ class LayerProbes(Callback):
         numbers = {f"selectivity/{layer or NAMELESS}": value for layer, value in selectivity.items()}
         for kind in KINDS:
             numbers |= {f"probe/{kind}/{layer or NAMELESS}": error for layer, error in errors[kind].items()}
-        numbers |= self.record.summary()
         known = {name: value for name, value in numbers.items() if math.isfinite(value)}
         self._recorder.metrics(known, step=trainer.global_step)
 

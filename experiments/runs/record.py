@@ -32,6 +32,7 @@ DATA_FILE = "data.json"
 IDENTITY_FILE = "identity.json"
 DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
+OWN_METRICS = ("time/", "best/", "spent/", "probe/", "selectivity/")  # of a run as a whole
 SHEET_SIZE = 8  # pictures a sheet
 TOLD_CHOICES = ("model", "datamodule", "augmentation", "optimizer", "scheduler")
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
@@ -157,7 +158,7 @@ def finish(tracker: RunTracker, run_dir: Path, assembly: Assembly, outcome: Outc
     table = {"class_names": spec.class_names, "top1_error": per_class, "confusion": outcome.confusion.tolist()}
     (run_dir / "test_classes.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
     tracker.artifact(run_dir / "test_classes.json")
-    own = {name: outcome.metrics[name] for name in outcome.metrics if name.startswith(("time/", "best/", "spent/"))}
+    own = {name: value for name, value in outcome.metrics.items() if name.startswith(OWN_METRICS)}
     if spec.num_classes <= FEW_CLASSES:
         own |= {f"test_class/{name}_top1_error": error for name, error in per_class.items() if error is not None}
     tracker.metrics(own, step=0)

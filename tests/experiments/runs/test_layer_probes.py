@@ -93,6 +93,10 @@ def test_metrics_of_layers_and_the_summary(probed: RunResult) -> None:
     assert summary
     assert summary.keys() <= set(PROBED_METRICS)
     assert {name: probed.metrics[name] for name in summary} == summary
+    # Once: what an earlier look knew and the last one does not would stay the store's last value.
+    once = frame[frame["key"].isin(PROBED_METRICS)]
+    assert dict(zip(once["key"], once["value"], strict=True)) == summary
+    assert len(once) == len(summary)
     assert (probed.run_dir / "pictures" / "layer_probes.png").stat().st_size > 0
 
 
