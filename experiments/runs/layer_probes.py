@@ -33,9 +33,9 @@ class LayerProbes(Callback):
 
     Of each layer (`representations.py`) the median orientation selectivity of its channels, and the error of a linear
     probe for each of the labels of `datamodules.scenes.probing`: as metrics, `selectivity/<layer>` and
-    `probe/<label>/<layer>`. The summary of `LayerRecord` is recorded at the run's end alone: a number that the last look
-    lacks must not be left over from one before. The probe of `picture` sees the mean colour alone: it
-    tells what a label can be guessed from. Of all pictures the first half is learnt from, the second half held out.
+    `probe/<label>/<layer>`. The probe of `picture` sees the mean colour alone: it tells what a label can be guessed
+    from. Of all pictures the first half is learnt from, the second half held out. The summary of `LayerRecord` is
+    recorded at the run's end alone: a number that the last look lacks must not be left over from one before.
 
     The weights are those that are trained, also where others are averaged from them. Nothing of the training is
     touched: no weight, no statistic, no mode, no random number. One process of several does it. A training that is
