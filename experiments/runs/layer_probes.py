@@ -62,7 +62,7 @@ class LayerProbes(Callback):
         self._every, self._images = every, images
         self._network, self._measures, self._datamodule = network, measures, datamodule
         self._recorder = recorder
-        self._fitting = True
+        self._goes_on = True
         self._layers: dict[str, float] = {}
         self._epochs: list[int] = []
         self._selectivity: list[FloatArray] = []
@@ -81,8 +81,8 @@ class LayerProbes(Callback):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Know whether a checkpoint is loaded for training or for a test."""
-        self._fitting = stage == "fit"
+        """Know whether a checkpoint is loaded for training or for a test, and by which process."""
+        self._goes_on = stage == "fit" and trainer.is_global_zero
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Record the network before its first step."""
@@ -101,8 +101,8 @@ class LayerProbes(Callback):
         return self.record.as_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the record of a checkpoint, if what it is loaded for is training."""
-        if self._fitting:
+        """Go on from the record of a checkpoint, if what it is loaded for is training; other processes have none."""
+        if self._goes_on:
             record = LayerRecord.from_dict(state_dict)
             self._layers = dict(zip(record.layers, record.depths, strict=True))
             self._epochs = list(record.epochs)
