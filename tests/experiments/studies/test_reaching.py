@@ -149,6 +149,10 @@ def test_ratios_are_bounded_too() -> None:
     assert verdict(half, runs({"shallow": (60, 40, 25, 21), "deep": (50, 22, 15, 5)})).outcome == "supported"
     left = runs({"shallow": (60, 19, 18, 10), "deep": (18, 15, 15, 5)})
     assert verdict({**FEWER, "contrast": "deep / shallow"}, left).outcome == "supported"
+    # Both ends are known here, and the effect is that of the one which says least for the claim.
+    found = verdict(FEWER, left)
+    assert found.effect is not None
+    assert found.effect.values[0] == pytest.approx(10 - 10 * 5 ** (40 / 41))
     assert verdict({**FEWER, "contrast": "shallow / deep"}, left).outcome == "refuted"
 
 
