@@ -22,6 +22,7 @@ from datamodules.classification import ClassificationDataModule
 from experiments.errors import UserError
 from experiments.measures.network import NetworkMeasures, measure
 from experiments.runs import processes
+from experiments.runs.layer_probes import check as check_probed
 from experiments.runs.options import RunOptions
 from experiments.runs.ranges import check_batches
 from experiments.runs.validation import BUILDER_KEYS, validate
@@ -62,6 +63,8 @@ def assemble(cfg: DictConfig) -> Assembly:
     check_batches(cfg, {name: len(getattr(datamodule.split, name)) for name in ("train", "val", "test")})
     network = build_network(cfg, spec.num_classes, spec.channels)
     measures = measure_network(cfg, network, (spec.channels, spec.image_size, spec.image_size))
+    if options.probe_every:
+        check_probed(measures.input_shape)
     # Weights come after the first random numbers that any component draws: seeded by module, they depend on no order.
     initialise(network, options.seed)
     if cfg.model.weights is not None:

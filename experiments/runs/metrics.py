@@ -16,6 +16,13 @@ def _before_and_after(*names: str) -> tuple[str, ...]:
     return tuple(f"{when}/{name}" for when in ("initial", "trained") for name in names)
 
 
+# Differences within one network: 0 means something, so that one arm alone can be claimed to be above or below it.
+PROBED_DIFFERENCES = ("probe/texture_after_edge", "probe/shape_after_edge", "selectivity/early_less_late")
+# See `measures.layer_record`.
+PROBED_METRICS = (
+    *(f"probe/{label}_{name}" for label in ("edge", "texture", "shape") for name in ("depth", "error")),
+    *PROBED_DIFFERENCES,
+)
 # What is looked at in the network, by the key that asks for it; 0 is not to. A network may lack some of it.
 ON_REQUEST = {
     "effective_field_images": _before_and_after(
@@ -40,6 +47,7 @@ ON_REQUEST = {
         "time/latency_first_quartile_seconds",
         "time/latency_third_quartile_seconds",
     ),
+    "probe_every": PROBED_METRICS,
 }
 # A network without convolutions has none.
 SELECTIVITY = _before_and_after("first_layer_orientation_selectivity")

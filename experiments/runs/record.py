@@ -11,9 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.measures.gradient_flow import GradientFlowRecord
 from experiments.measures.gradient_flow_drawing import draw_gradient_flow
+from experiments.measures.layer_record_drawing import draw_layer_record
 from experiments.measures.network import NetworkMeasures
 from experiments.measures.table import latency_line
 from experiments.runs import inspection, pictures
+from experiments.runs import layer_probes as probes
 from experiments.runs.build import Assembly
 from experiments.runs.configuration import plain
 from experiments.runs.identity import Identity
@@ -33,6 +35,7 @@ IDENTITY_FILE = "identity.json"
 LATENCY_TAG = "whydeep.latency"
 DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
+OWN_METRICS = ("time/", "best/", "spent/", "probe/", "selectivity/")  # of a run as a whole
 SHEET_SIZE = 8  # pictures a sheet
 TOLD_CHOICES = ("model", "datamodule", "augmentation", "optimizer", "scheduler")
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
@@ -163,7 +166,7 @@ def finish(
     table = {"class_names": spec.class_names, "top1_error": per_class, "confusion": outcome.confusion.tolist()}
     (run_dir / "test_classes.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
     tracker.artifact(run_dir / "test_classes.json")
-    own = {name: outcome.metrics[name] for name in outcome.metrics if name.startswith(("time/", "best/", "spent/"))}
+    own = {name: value for name, value in outcome.metrics.items() if name.startswith(OWN_METRICS)}
     if spec.num_classes <= FEW_CLASSES:
         own |= {f"test_class/{name}_top1_error": error for name, error in per_class.items() if error is not None}
     tracker.metrics(own, step=0)
@@ -194,12 +197,11 @@ def gradient_flow(tracker: RunTracker, run_dir: Path) -> None:
         _save(tracker, run_dir, "gradient_flow_relative.png", draw_gradient_flow(flow, relative=True))
 
 
-def _named(when: str, seen: Inspection) -> dict[str, float]:
-    return {f"{when}/{name}": value for name, value in seen.scalars().items()}
-
-
-def _gradients(flow: GradientFlowRecord | None) -> dict[str, float]:
-    return {} if flow is None else {f"gradient/{name}": value for name, value in flow.totals().items()}
+def layer_probes(tracker: RunTracker, run_dir: Path) -> None:
+    """Record what the layers responded to, also of a training that failed or was stopped."""
+    if (found := probes.read(run_dir)) is not None:
+        tracker.artifact(run_dir / probes.FILE)
+        _save(tracker, run_dir, "layer_probes.png", draw_layer_record(found))
 
 
 def description(name: str, result: RunResult) -> str:
@@ -244,6 +246,14 @@ def _predictions(assembly: Assembly) -> Figure:
     return pictures.prediction_sheet(
         images.numpy(), labels.numpy(), scores.float().cpu().numpy(), datamodule.spec.class_names
     )
+
+
+def _named(when: str, seen: Inspection) -> dict[str, float]:
+    return {f"{when}/{name}": value for name, value in seen.scalars().items()}
+
+
+def _gradients(flow: GradientFlowRecord | None) -> dict[str, float]:
+    return {} if flow is None else {f"gradient/{name}": value for name, value in flow.totals().items()}
 
 
 def _save(tracker: RunTracker, run_dir: Path, name: str, figure: Figure) -> None:

@@ -136,6 +136,7 @@ def _end(tracker: RunTracker, options: TrackingOptions, result: RunResult) -> Ru
     run_dir = result.run_dir
     tracker.description(record.description(tracker.name, result))
     record.gradient_flow(tracker, run_dir)
+    record.layer_probes(tracker, run_dir)
     tracker.artifact(run_dir / LOG_FILE)
     # Who finds a result finds the whole record beside it, whatever becomes of this process; of a full disk
     # `finish` tells.

@@ -33,6 +33,7 @@ WATCHING = frozenset(
         "experiments.runs.gradient_flow",
         "experiments.runs.heartbeat",
         "experiments.runs.inspection",
+        "experiments.runs.layer_probes",
         "experiments.runs.progress",
         "experiments.runs.ranges",
     }

@@ -16,6 +16,8 @@ from experiments.runs.callbacks import Checkpoints, EpochTimes, Recorder, RunFai
 from experiments.runs.gradient_flow import GradientFlow
 from experiments.runs.heartbeat import Heartbeat
 from experiments.runs.inspection import write_gradient_flow
+from experiments.runs.layer_probes import LayerProbes
+from experiments.runs.layer_probes import write as write_layer_record
 from experiments.runs.options import RunOptions
 from experiments.runs.progress import TrainingProgress
 from experiments.runs.stopping import CleanStop
@@ -53,6 +55,7 @@ def watchers(
     name: str | None,
     heartbeat: Path | None = None,
     flow: GradientFlow | None = None,
+    probes: LayerProbes | None = None,
 ) -> Watchers:
     """Return the callbacks that every run has, and those that are asked for; no progress without a `name`."""
     losses = StepLosses(recorder)
@@ -65,6 +68,9 @@ def watchers(
         callbacks.insert(0, EMAWeightAveraging(decay=options.ema_decay))
     if flow is not None:
         callbacks.insert(0, flow)
+    if probes is not None:
+        # After the clock of the epoch has stopped.
+        callbacks.append(probes)
     if name is not None:
         callbacks.append(TrainingProgress(name))
     if heartbeat is not None:
@@ -100,7 +106,11 @@ def train(
     flow = None
     if every := assembly.options.gradient_flow_every:
         flow = GradientFlow(every, assembly.network, [layer.name for layer in assembly.measures.layers])
-    watch = watchers(assembly.options, run_dir, recorder, name=name, heartbeat=heartbeat, flow=flow)
+    probes = None
+    if every := assembly.options.probe_every:
+        images, network, measures = assembly.options.probe_images, assembly.network, assembly.measures
+        probes = LayerProbes(every, images, network, measures, assembly.datamodule, recorder)
+    watch = watchers(assembly.options, run_dir, recorder, name=name, heartbeat=heartbeat, flow=flow, probes=probes)
     checkpoints, times, stop = watch.checkpoints, watch.times, watch.stop
     trainer = build_trainer(assembly.cfg, callbacks=watch.callbacks, logger=logger, run_dir=str(run_dir))
     resumed = checkpoints.last if checkpoints.last.exists() else None
@@ -108,6 +118,8 @@ def train(
         if flow is not None:
             # Also of a training that fails: then it is wanted most.
             stack.callback(lambda: write_gradient_flow(run_dir, flow.record))
+        if probes is not None:
+            stack.callback(lambda: write_layer_record(run_dir, probes.record))
         stack.enter_context(stop.watching())
         trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
         checkpoints.settle(trainer)
@@ -120,6 +132,8 @@ def train(
         trainer.test(assembly.module, datamodule=assembly.datamodule, verbose=False)
         stop.stop_if_asked()
     metrics = dict(assembly.module.last_errors)
+    if probes is not None:
+        metrics |= probes.record.summary()
     metrics["time/train_seconds"] = train_seconds
     metrics["spent/epochs"], metrics["spent/steps"] = float(spent[0]), float(spent[1])
     metrics["time/test_seconds"] = time.perf_counter() - began

@@ -8,12 +8,16 @@ from experiments.studies import wording
 from experiments.studies.claims import claims_of
 from experiments.studies.comparison import Replicate
 from experiments.studies.contrasts import ByArm
+from experiments.studies.curves import Curves
 from experiments.studies.intervals import has_spread
 from experiments.studies.measured import PREFIX, MeasuredArm, measured
 from experiments.studies.named_claim import NamedClaim
 from experiments.studies.power import POWER, detectable
+from experiments.studies.reaching import needs
 from experiments.studies.study import Study
 from experiments.studies.verdict import Verdict, judge
+
+NO_CURVES = Curves("")
 
 
 def check_measures(study: Study, arms: Sequence[MeasuredArm]) -> None:
@@ -26,20 +30,24 @@ def check_measures(study: Study, arms: Sequence[MeasuredArm]) -> None:
         _measured(study, claim, arms)
 
 
-def answer(study: Study, arms: Sequence[MeasuredArm], replicates: Sequence[Replicate]) -> tuple[Verdict, ...]:
+def answer(
+    study: Study, arms: Sequence[MeasuredArm], replicates: Sequence[Replicate], curves: Curves = NO_CURVES
+) -> tuple[Verdict, ...]:
     """Return the verdict on each claim of the study.
 
     Args:
         study: what was asked.
         arms: with their measures.
         replicates: that finished or not; only finite numbers of finished ones count.
+        curves: of the study's metric while learning, for claims on what it takes to reach an error.
 
     Raises:
         UserError: as `claims.claims_of` and `check_measures`.
     """
     claims = claims_of(study)
     values = {claim.name: _measured(study, claim, arms) or _recorded(study, claim, replicates) for claim in claims}
-    return judge(claims, values, study.seeds)
+    reached = {name: needs(study, claim, replicates, curves) for name, claim in study.claims.items() if claim.over}
+    return judge(claims, values, study.seeds, reached)
 
 
 def _measured(study: Study, claim: NamedClaim, arms: Sequence[MeasuredArm]) -> ByArm:
@@ -75,7 +83,8 @@ def power_sentences(study: Study, replicates: Sequence[Replicate]) -> list[str]:
         if smallest is None:
             said.append(f"{claim.name}: one seed shows nothing; give at least two")
             continue
-        values = _recorded(study, claim, replicates)
+        # What it takes to reach an error is in another unit than the runs' own numbers, and seldom all of it is known.
+        values = {} if study.claims[claim.name].over else _recorded(study, claim, replicates)
         shared = set.intersection(*(set(values.get(arm, {})) for arm in claim.contrast.arms))
         contrasts = [
             float(claim.contrast.of({arm: values[arm][seed] for arm in claim.contrast.arms})) for seed in sorted(shared)

@@ -13,6 +13,7 @@ from experiments.studies.comparison import Comparison, Replicate, compare
 from experiments.studies.curves import Curves, Points, chosen_for_curves, while_learning
 from experiments.studies.environments import Environment, Origin, environment
 from experiments.studies.gather import Gathered, with_measures
+from experiments.studies.study import Study
 from experiments.studies.written import WrittenStudy
 from experiments.tracking.journal import read_metrics
 
@@ -21,13 +22,13 @@ def gather_at_hand(written: WrittenStudy, replicates: Sequence[Replicate]) -> Ga
     """Return the study with what its runs left on this machine; `replicates` are as the study ended with them."""
     study = written.study
     comparison = compare([arm.name for arm in written.arms], study.baseline, study.metric, replicates)
-    return Gathered(written, with_measures(comparison, written), _curves(comparison), _environments(replicates))
+    return Gathered(written, with_measures(comparison, written), _curves(comparison, study), _environments(replicates))
 
 
-def _curves(comparison: Comparison) -> Curves:
+def _curves(comparison: Comparison, study: Study) -> Curves:
     key = while_learning(comparison.metric)
     by_run: dict[str, Points] = {}
-    for run in chosen_for_curves(comparison):
+    for run in chosen_for_curves(comparison, study.claims):
         if isinstance(run.result, RunResult):
             try:
                 frame = read_metrics(run.result.run_dir)

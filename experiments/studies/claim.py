@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 PER_LAYER = ("measure/parameters", "measure/macs", "measure/activations")
 
+EPOCHS = "epochs"
+
 Kind = Literal["lower", "higher", "not_worse", "equivalent", "equal"]
 
 
@@ -36,6 +38,9 @@ class Claim(BaseModel):
             the study's metric.
         layers: for `measure/parameters`, `measure/macs` and `measure/activations`: a pattern; only layers whose name
             matches it are summed (`stages.*`).
+        reach: what is compared is not `on` but what it takes until `on` is at most this, for errors and losses; see
+            `reaching.py`.
+        over: what it takes is counted in: the levels of a factor, such as samples, or `epochs`.
         kind: `is` in the file. `lower` and `higher`: by more than `margin`. `not_worse`: by less than `margin`.
             `equivalent`: within ± `margin`. `equal`: exactly `to`, for measures, which have no spread.
         margin: in the unit of `on` (points for errors).
@@ -57,6 +62,8 @@ class Claim(BaseModel):
     contrast: str = Field(min_length=1)
     on: str | None = None
     layers: str | None = None
+    reach: Annotated[float, AfterValidator(_from_zero)] | None = None
+    over: str | None = None
     kind: Kind = Field(alias="is")
     margin: Annotated[float, AfterValidator(_from_zero)] | None = None
     to: Annotated[Fraction, BeforeValidator(_fraction)] | None = None
@@ -82,4 +89,8 @@ class Claim(BaseModel):
             raise ValueError(f"is: {self.kind} takes no 'to'; is: equal does")
         if self.layers is not None and self.on not in PER_LAYER:
             raise ValueError(f"layers: goes with on: {', '.join(PER_LAYER)}")
+        if (self.reach is None) != (self.over is None):
+            raise ValueError("reach, over: go together: the error that is reached, and what is counted until it is")
+        if self.reach is not None and self.kind == "equal":
+            raise ValueError("is: equal is for measures, which have no spread; what it takes to reach an error has")
         return self

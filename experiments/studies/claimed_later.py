@@ -63,6 +63,8 @@ def _meant(claim: Claim, metric: str) -> Mapping[str, str]:
         "contrast": " ".join(claim.contrast.split()),
         "on": claim.on or metric,
         "layers": claim.layers or "all",
+        "reach": "nothing" if claim.reach is None else f"{claim.reach:g}",
+        "over": claim.over or "nothing",
         "is": claim.kind,
     }
     if claim.kind == "equal":

@@ -6,10 +6,11 @@ from omegaconf import DictConfig
 
 from experiments.errors import StudyError, UserError
 from experiments.runs.configuration import nearest
-from experiments.runs.metrics import METRICS, RECORDED, key_of
+from experiments.runs.metrics import METRICS, PROBED_DIFFERENCES, RECORDED, key_of
 from experiments.studies.contrasts import parse_contrast
 from experiments.studies.measured import PREFIX
 from experiments.studies.named_claim import NamedClaim
+from experiments.studies.reaching import check_reach
 from experiments.studies.study import Study
 
 
@@ -17,8 +18,8 @@ def claims_of(study: Study) -> list[NamedClaim]:
     """Return the claims of a study, ready to be judged.
 
     Raises:
-        UserError: a contrast that cannot be read, of an arm that there is not, on a metric that no run records, or with
-            a margin that a ratio cannot have; one line that begins with the claim.
+        UserError: a contrast that cannot be read, of an arm that there is not, on a metric that no run records, with a
+            margin that a ratio cannot have, or over what cannot be counted; one line that begins with the claim.
     """
     found = []
     for name, claim in study.claims.items():
@@ -31,11 +32,12 @@ def claims_of(study: Study) -> list[NamedClaim]:
                 f"claims.{name}.is=equal: {on} varies with the seed and is never exactly equal; "
                 "is: equivalent, with a margin, says that two arms are as good as equal"
             )
+        arms = study.arm_names if claim.reach is None else check_reach(study, name, claim)
         try:
             found.append(
                 NamedClaim(
                     name,
-                    parse_contrast(claim.contrast, study.arm_names),
+                    parse_contrast(claim.contrast, arms, alone=on in PROBED_DIFFERENCES),
                     claim.kind,
                     margin=claim.margin or 0,
                     target=claim.to,
@@ -57,7 +59,8 @@ def check_asked(study: Study, arms: Mapping[str, DictConfig]) -> None:
     for claim in claims_of(study):
         on = study.claims[claim.name].on or study.metric
         key = key_of(on)
-        for arm in claim.contrast.arms:
+        concerned = arms if study.claims[claim.name].over else claim.contrast.arms
+        for arm in concerned:
             if key is not None and not arms[arm][key]:
                 raise StudyError(f"claims.{claim.name}.on={on}: {arm} records it with {key} alone, which is 0")
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.studies import wording
-from experiments.studies.claim import Claim
+from experiments.studies.claim import EPOCHS, Claim
+from experiments.studies.curves import while_learning
 from experiments.studies.intervals import Estimate
 
 
@@ -78,7 +79,7 @@ def said(claims: Mapping[str, Claim], verdicts: Mapping[str, Judged], metric: st
 def claim_said(claim: Claim, metric: str) -> str:
     """Say a claim: `two_conv3x3 - conv5x5 in top-1 error: less than 1 point worse`."""
     on = claim.on or metric
-    unit = "" if claim.is_ratio else _unit(on, claim.margin or 0.0)
+    unit = "" if claim.is_ratio else f" {claim.over}" if claim.over else _unit(on, claim.margin or 0.0)
     margin = "" if claim.margin is None else f"{claim.margin:g}{unit}"
     what = {
         "lower": "lower" + (f" by more than {margin}" if claim.margin else ""),
@@ -88,14 +89,21 @@ def claim_said(claim: Claim, metric: str) -> str:
         "equal": f"exactly {claim.target}",
     }[claim.kind]
     layers = f" of the layers {claim.layers}" if claim.layers else ""
-    return f"{claim.contrast} in {_named(on)}{layers}: {what}"
+    return f"{claim.contrast} in {reached(claim, metric) if claim.over else _named(on)}{layers}: {what}"
+
+
+def reached(claim: Claim, metric: str) -> str:
+    """Say what a claim with `reach` is on: `samples to reach 20 % top-1 error`; over epochs it is the validation's."""
+    on = claim.on or metric
+    on = while_learning(on) if claim.over == EPOCHS else on
+    return f"{claim.over} to reach {claim.reach:g} {wording.metric_unit(on)} {wording.metric_name(on)}"
 
 
 def _numbers(claim: Claim, verdict: Judged, metric: str) -> str:
     effect = verdict.effect
     if effect is None:
-        return "nothing to compare"
-    unit = "" if claim.is_ratio else _unit(claim.on or metric)
+        return "" if claim.over else "nothing to compare"
+    unit = "" if claim.is_ratio else f" {claim.over}" if claim.over else _unit(claim.on or metric)
     if claim.kind == "equal" or (claim.on or metric).startswith("measure/"):
         # It is the same for every seed. Its reason says the number exactly; of a ratio a decimal is easier to read.
         return f"{effect.mean:.3g}" if claim.is_ratio else ""

@@ -20,7 +20,7 @@ _FORMS = "allowed: arms with + and -, each after a number and * or not (0.5*a + 
 
 @dataclass(frozen=True)
 class Difference:
-    """A sum of arms whose coefficients sum to 0; no coefficient is 0."""
+    """A sum of arms whose coefficients sum to 0, or one arm, of what is a difference already; no coefficient is 0."""
 
     coefficients: Mapping[str, Fraction]
 
@@ -59,12 +59,19 @@ class Ratio:
 Contrast = Difference | Ratio
 
 
-def parse_contrast(text: str, arms: Collection[str]) -> Contrast:
+def parse_contrast(text: str, arms: Collection[str], *, alone: bool = False) -> Contrast:
     """Read a contrast of `arms`.
+
+    Args:
+        text: of one of the forms.
+        arms: that there are.
+        alone: one arm by itself is a contrast too, of what is a difference already.
 
     Raises:
         UserError: it is not of one of the forms, names an unknown arm, or its coefficients do not sum to 0.
     """
+    if alone and text.strip() in arms:
+        return Difference({text.strip(): Fraction(1)})
     if "/" in text:
         return _ratio(text, arms)
     coefficients: dict[str, Fraction] = {}

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from experiments.studies.comparison import Comparison, Replicate
+from experiments.studies.claim import EPOCHS, Claim
+
+if TYPE_CHECKING:  # a study is checked before SciPy is imported
+    from experiments.studies.comparison import Comparison, Replicate
 
 Points = Sequence[tuple[int, float]]
 MOST_RUNS = 400
@@ -28,7 +32,14 @@ def while_learning(metric: str) -> str:
     return metric.replace("test/", "val/", 1)
 
 
-def chosen_for_curves(comparison: Comparison, most: int = MOST_RUNS) -> list[Replicate]:
-    """Return the runs whose curves are drawn: all that count, or the first seeds of each arm where there are many."""
+def chosen_for_curves(
+    comparison: "Comparison", claims: Mapping[str, Claim] | None = None, most: int = MOST_RUNS
+) -> "list[Replicate]":
+    """Return the runs whose curves are drawn: all that count, or the first seeds of each arm where there are many.
+
+    Where a claim counts epochs it is about all of them, and all are returned.
+    """
+    if any(claim.over == EPOCHS for claim in (claims or {}).values()):
+        return [run for arm in comparison.arms for run in arm.counted]
     each = max(2, most // max(1, len(comparison.arms)))
     return [run for arm in comparison.arms for run in arm.counted[:each]]

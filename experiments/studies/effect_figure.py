@@ -46,7 +46,7 @@ def claimed_effects(
     rows = []
     for name, claim in claims.items():
         found = effects.get(name)
-        if found is not None and claim.on in (None, comparison.metric) and not claim.is_ratio:
+        if found is not None and not claim.over and claim.on in (None, comparison.metric) and not claim.is_ratio:
             low, high = _bounds(claim)
             rows.append(Effect(" ".join(claim.contrast.split()), found, margin=True, low=low, high=high))
     told = {row.contrast for row in rows}

@@ -144,7 +144,7 @@ def comparison_figure(title: str, comparison: Comparison, drawn: Sequence[Panel]
 @styled
 def panel_figure(panel: Panel, comparison: Comparison) -> Figure:
     """Draw one panel by itself, with a legend of the arms, and room for it, where it names none."""
-    named = panel.name in ("seeds", "effects") or panel.width > WIDE
+    named = panel.name.startswith(("seeds", "effects", "reach")) or panel.width > WIDE
     handles = [] if named else _legend(comparison)
     ncols = max(1, round(panel.width / 1.7))
     figure = new_figure(panel.width, panel.height + 0.2 * math.ceil(len(handles) / ncols))

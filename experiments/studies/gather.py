@@ -11,9 +11,12 @@ from experiments.errors import UserError
 from experiments.runs.configuration import nearest
 from experiments.runs.record import PROVENANCE_FILE
 from experiments.studies import membership
+from experiments.studies.claim import EPOCHS
 from experiments.studies.comparison import Comparison, Outcome, Replicate, ReplicateStatus, compare
 from experiments.studies.curves import Curves, chosen_for_curves, while_learning
 from experiments.studies.environments import Environment, Origin, environments
+from experiments.studies.reaching import SPENT_EPOCHS, SPENT_STEPS
+from experiments.studies.study import Study
 from experiments.studies.written import FILE, WrittenReplicate, WrittenStudy, read_written
 from experiments.tracking.delivery import REASON_TAG
 from experiments.tracking.search import Search
@@ -106,7 +109,7 @@ def _gather(search: Search, name: str, varied: str, metrics: Collection[str]) ->
     return Gathered(
         written,
         comparison,
-        _curves(search, comparison),
+        _curves(search, comparison, written.study),
         environments(stored, lambda run: _provenance(search, run)),
         study_run,
         arms,
@@ -131,7 +134,10 @@ def _study_run(search: Search, name: str, varied: str) -> StoredRun:
 
 
 def _metrics_of_claims(written: WrittenStudy) -> list[str]:
-    on = [claim.on for claim in written.study.claims.values()]
+    claims = written.study.claims.values()
+    on = [claim.on for claim in claims]
+    if any(claim.over == EPOCHS for claim in claims):
+        on += [SPENT_EPOCHS, SPENT_STEPS]
     return [metric for metric in on if metric is not None and not metric.startswith("measure/")]
 
 
@@ -185,9 +191,9 @@ def with_measures(comparison: Comparison, written: WrittenStudy) -> Comparison:
     return replace(comparison, arms=tuple(arms))
 
 
-def _curves(search: Search, comparison: Comparison) -> Curves:
+def _curves(search: Search, comparison: Comparison, study: Study) -> Curves:
     key = while_learning(comparison.metric)
-    chosen = chosen_for_curves(comparison)
+    chosen = chosen_for_curves(comparison, study.claims)
     ids = [run.result.run_id for run in chosen if run.result is not None and run.result.run_id is not None]
     return Curves(key, search.courses(ids, key))
 

@@ -14,4 +14,5 @@ def judged(gathered: Gathered) -> Mapping[str, Verdict]:
         UserError: a claim that cannot be judged any more, as on a measure that was not written down.
     """
     written = gathered.written
-    return {verdict.claim: verdict for verdict in answer(written.study, written.arms, gathered.comparison.replicates)}
+    found = answer(written.study, written.arms, gathered.comparison.replicates, gathered.curves)
+    return {verdict.claim: verdict for verdict in found}

@@ -43,8 +43,8 @@ def _margins(study: Study) -> Iterator[str]:
         if claim.is_ratio:
             if claim.margin >= 1:
                 yield f"claims.{name}: margin={claim.margin:g}: of a ratio it is a share, here {claim.margin:.0%}"
-        elif on.startswith(PREFIX):
-            yield f"claims.{name}: margin={claim.margin:g}: in the unit of {on}, not in percent"
+        elif claim.over or on.startswith(PREFIX):
+            yield f"claims.{name}: margin={claim.margin:g}: in the unit of {claim.over or on}, not in percent"
 
 
 def _unused_overrides(study: Study) -> Iterator[str]:

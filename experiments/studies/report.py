@@ -16,6 +16,8 @@ from experiments.studies.effect_figure import claimed_effects
 from experiments.studies.effects_said import effects_said
 from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
+from experiments.studies.reached_said import HOW, needs_said
+from experiments.studies.reaching_figure import need_panels
 from experiments.studies.written import FILE
 
 DOTS_PER_INCH = 200
@@ -60,7 +62,7 @@ def write_report(
     comparison = gathered.comparison
     effects = {name: verdict.effect for name, verdict in verdicts.items()}
     rows = claimed_effects(comparison, gathered.written.study.claims, effects)
-    drawn = panels(comparison, gathered.curves, rows)
+    drawn = [*panels(comparison, gathered.curves, rows), *need_panels(needs_said(gathered))]
     context = report_context(gathered, verdicts, address)
     files: dict[str, Path] = {}
     figure = folder / "comparison.png"
@@ -90,6 +92,7 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "written": written,
         "comparison": comparison,
         "verdicts": said(written.study.claims, verdicts, comparison.metric),
+        "needs": needs_said(gathered),
         "effects": effects_said(written.study, comparison),
         "command": shlex.join(written.command),
         "environments": gathered.environments,
@@ -152,7 +155,7 @@ def by_reason(runs: Sequence[Replicate]) -> list[Missing]:
 def render(template: str, context: Mapping[str, object]) -> str:
     """Render one of the templates beside this file."""
     environment = page_environment(Path(__file__).parent)
-    environment.globals["say"] = wording
+    environment.globals |= {"say": wording, "how_needs_are_said": HOW}
     environment.filters["command"] = shlex.join
     environment.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
     environment.filters["tex"] = _tex
@@ -193,6 +196,8 @@ _TEX = {
     "×": r"\ensuremath{\times}",
     "±": r"\ensuremath{\pm}",
     "−": r"\ensuremath{-}",
+    "≤": r"\ensuremath{\le}",
+    ">": r"\ensuremath{>}",
 }
 
 

@@ -148,14 +148,17 @@ class Study(BaseModel):
             _refuse_doubles(cell)
         return self
 
+    @property
+    def crossed(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """The factors that make the arms, with their levels; the file's arms are one more, the baseline first."""
+        first = sorted(self.arms, key=lambda name: self.arms[name].role is None)
+        listed = {ARM: {name: self.arms[name].overrides for name in first}} if first else {}
+        return {**listed, **self.factors}
+
     @cached_property
     def cells(self) -> list[Cell]:
         """All arms: those of the file, or the combinations of the factors, the baseline among them."""
-        factors: dict[str, Mapping[str, Sequence[str]]] = dict(self.factors)
-        if self.arms:
-            first = sorted(self.arms, key=lambda name: self.arms[name].role is None)
-            factors = {ARM: {name: self.arms[name].overrides for name in first}, **factors}
-        made = cross(factors, zipped=self.zip, when=self.when)
+        made = cross(self.crossed, zipped=self.zip, when=self.when)
         if self.factors:
             return made
         return sorted(made, key=lambda cell: list(self.arms).index(cell.name))

@@ -12,6 +12,7 @@ from experiments.studies.claims_said import Judged, SaidVerdict, said
 from experiments.studies.comparison import Comparison
 from experiments.studies.effects_said import SaidEffect, effects_said
 from experiments.studies.gather import Gathered
+from experiments.studies.reached_said import HOW, SaidNeeds, needs_said
 
 
 def print_answer(console: Console, gathered: Gathered, verdicts: Mapping[str, Judged]) -> None:
@@ -19,6 +20,7 @@ def print_answer(console: Console, gathered: Gathered, verdicts: Mapping[str, Ju
     study = gathered.written.study
     print_comparison(console, study.question, gathered.comparison, contrasts=not study.claims)
     print_effects(console, effects_said(study, gathered.comparison))
+    print_needs(console, needs_said(gathered))
     print_verdicts(console, said(study.claims, verdicts, study.metric))
 
 
@@ -87,3 +89,17 @@ def print_effects(console: Console, effects: Sequence[SaidEffect]) -> None:
         table.add_row(Text(effect.name), Text(effect.numbers))
     console.print(table)
     console.print(Text(wording.EFFECTS, style="dim"))
+
+
+def print_needs(console: Console, tables: Sequence[SaidNeeds]) -> None:
+    """Print what each arm needs to reach an error; nothing where no claim is on that."""
+    for each in tables:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("arm")
+        for heading in (each.title, "n", "by seed"):
+            table.add_column(heading, justify="right")
+        for arm in each.by_arm:
+            table.add_row(Text(arm), each.median(arm), each.count(arm), each.seeds(arm))
+        console.print(table)
+    if tables:
+        console.print(Text(HOW, style="dim"))

@@ -21,6 +21,11 @@ median: a rare large difference is what it does not see. The exception is a numb
 such as parameters: claims on these are `exact`. They are judged as they are, without a test, and do not count in the
 family; such a claim says it of every value, and one value that is not so refutes it.
 
+**Bounds.** What it takes to reach an error is not always known, but between which numbers it lies (`reaching.py`), and
+so a contrast of it. A test that shows the mean to be below a border takes the upper end of every seed, one that shows
+it to be above the lower end: what is shown of numbers that are nowhere below the true ones is shown of the true ones.
+Where such an end is infinite in one seed, that test shows nothing.
+
 **Ratios** are tested on the log scale, where a/b and b/a are equally far from 1; the mean is the geometric one.
 """
 
@@ -33,6 +38,7 @@ from typing import Literal
 from experiments.studies.contrasts import ByArm, Number, Ratio, paired
 from experiments.studies.intervals import ALPHA, Estimate, estimate, has_spread, p_above, p_below
 from experiments.studies.named_claim import NamedClaim, exactly
+from experiments.studies.reaching import NeedsByArm, ends
 
 Outcome = Literal["supported", "refuted", "undecided"]
 
@@ -63,7 +69,10 @@ class Verdict:
 
 
 def judge(
-    claims: Sequence[NamedClaim], values: Mapping[str, ByArm], planned: Collection[int] = ()
+    claims: Sequence[NamedClaim],
+    values: Mapping[str, ByArm],
+    planned: Collection[int] = (),
+    reached: Mapping[str, NeedsByArm] | None = None,
 ) -> tuple[Verdict, ...]:
     """Return the verdict on each claim, in their order.
 
@@ -71,8 +80,15 @@ def judge(
         claims: all that the study states.
         values: by the name of the claim: for each arm one number for each seed. One that is not finite is missing.
         planned: the seeds of the study: those without any number are left out like those that lack an arm.
+        reached: by the name of the claim, where it is on what it takes to reach an error: that, instead of a number.
     """
-    compared = [_compared(claim, values.get(claim.name, {}), planned) for claim in claims]
+    bounded = reached or {}
+    compared = [
+        _bounded(claim, bounded[claim.name], planned)
+        if claim.name in bounded
+        else _compared(claim, values.get(claim.name, {}), planned)
+        for claim in claims
+    ]
     tested = [one for one in compared if not one.claim.is_exact]
     adjusted = iter(holm([one.p_value for one in tested]))
     contrary = iter(holm([one.p_contrary for one in tested]))
@@ -94,7 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class _Compared:
-    """A claim with what there is to judge it by; `hindrance` is why it cannot be tested."""
+    """A claim with what there is to judge it by; `hindrance` is why it cannot be tested, `note` what else to say."""
 
     claim: NamedClaim
     numbers: Mapping[int, Number]
@@ -103,6 +119,7 @@ class _Compared:
     p_value: float = 1.0
     p_contrary: float = 1.0
     hindrance: str = ""
+    note: str = ""
 
 
 def _compared(claim: NamedClaim, values: ByArm, planned: Collection[int]) -> _Compared:
@@ -119,7 +136,7 @@ def _compared(claim: NamedClaim, values: ByArm, planned: Collection[int]) -> _Co
     one = _Compared(claim, contrasts, left_out)
     floats = tuple(float(value) for value in contrasts.values())
     if not floats:
-        return replace(one, hindrance="no seed has finished in all its arms")
+        return replace(one, hindrance="no seed has finished and recorded it in all its arms")
     if claim.is_exact:
         mean = float(sum(map(exactly, contrasts.values()), start=Fraction()) / len(floats))
         return replace(one, effect=Estimate(floats, mean, None, None, "exact"))
@@ -132,13 +149,73 @@ def _compared(claim: NamedClaim, values: ByArm, planned: Collection[int]) -> _Co
         return replace(
             one, hindrance=f"all {len(floats)} seeds give the same number, from which no spread can be estimated"
         )
+    own, contrary = _tests(claim, scaled, scaled, scale)
+    return replace(one, p_value=own, p_contrary=contrary)
+
+
+def _tests(
+    claim: NamedClaim, lows: Sequence[float], highs: Sequence[float], scale: Callable[[float], float]
+) -> tuple[float, float]:
+    """Return the one-sided p of the claim and of its contrary, for values of which the ends are known."""
     own, against = [], []
     for side, border in claim.region:
-        shown = {"below": p_below(scaled, scale(float(border))), "above": p_above(scaled, scale(float(border)))}
+        at = scale(float(border))
+        shown = {
+            "below": p_below(highs, at) if all(map(math.isfinite, highs)) else 1.0,
+            "above": p_above(lows, at) if all(map(math.isfinite, lows)) else 1.0,
+        }
         own.append(shown[side])
         against.append(shown["above" if side == "below" else "below"])
     # All parts of the region must be shown to support the claim; to lie outside one of its borders refutes it.
-    return replace(one, p_value=max(own), p_contrary=min(against))
+    return max(own), min(against)
+
+
+def _bounded(claim: NamedClaim, reached: NeedsByArm, planned: Collection[int]) -> _Compared:
+    """Compare what it takes to reach an error, of which in some seeds bounds alone are known."""
+    own = {arm: reached.get(arm, {}) for arm in claim.contrast.arms}
+    seeds = sorted({*planned, *(seed for found in own.values() for seed in found)})
+    between = {
+        seed: ends(claim.contrast, {arm: found[seed] for arm, found in own.items()})
+        for seed in seeds
+        if all(seed in found for found in own.values())
+    }
+    if all(low == high for low, high in between.values()):
+        return _compared(claim, {arm: {seed: found[seed].low for seed in between} for arm, found in own.items()}, seeds)
+    left_out = tuple(seed for seed in seeds if seed not in between)
+    ratio = isinstance(claim.contrast, Ratio)
+    scale: Callable[[float], float] = _log if ratio else float
+    lows, highs = ([scale(pair[place]) for pair in between.values()] for place in (0, 1))
+    one = _Compared(claim, {seed: high for seed, (_, high) in between.items()}, left_out)
+    # The effect is that of the end which the claim's own test looks at; where that is infinite, of the other one.
+    own_first = (highs, lows) if claim.region[0][0] == "below" else (lows, highs)
+    shown = next((each for each in own_first if all(map(math.isfinite, each))), None)
+    if shown is not None:
+        effect = _on_ratios(tuple(map(math.exp, shown)), shown) if ratio else estimate(shown)
+        one = replace(one, effect=effect)
+    bounds: dict[str, list[int]] = {}
+    for arm, found in own.items():
+        for seed in between:
+            if not found[seed].known:
+                bounds.setdefault(f"{arm} needs {found[seed]}", []).append(seed)
+    said = ", ".join(f"{bound} at {_seeds(where)}" for bound, where in bounds.items())
+    one = replace(one, note=f"; {said}: of what is possible, each test takes what shows least")
+    endless = [
+        f"from {where} at {_seeds(lacking)}"
+        for where, shown in (("below", lows), ("above", highs))
+        if (lacking := [seed for seed, end in zip(between, shown, strict=True) if not math.isfinite(end)])
+    ]
+    if len(between) == 1:
+        return replace(one, hindrance=f"a single seed says nothing of how much seeds differ; {said}")
+    if len(endless) == 2:  # noqa: PLR2004 - no test of either side can be made
+        return replace(one, hindrance=f"nothing bounds the contrast {' nor '.join(endless)}: {said}")
+    own_p, contrary = _tests(claim, lows, highs, scale)
+    if min(own_p, contrary) == 1:
+        return replace(one, hindrance=f"all {len(between)} seeds give the same bound, which has no spread; {said}")
+    return replace(one, p_value=own_p, p_contrary=contrary)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
 
 
 def _on_ratios(values: tuple[float, ...], logs: Sequence[float]) -> Estimate | None:
@@ -192,7 +269,7 @@ def _tested(one: _Compared, adjusted: float, contrary: float, family: int) -> Ve
             f"{len(one.numbers)} seeds show the contrast neither {claim.said()} (one-sided p = {_p(adjusted)}{after}) "
             f"nor {claim.said(contrary=True)} (p = {_p(contrary)})"
         )
-    return Verdict(claim.name, outcome, one.effect, one.p_value, adjusted, contrary, reason, one.left_out)
+    return Verdict(claim.name, outcome, one.effect, one.p_value, adjusted, contrary, reason + one.note, one.left_out)
 
 
 def _undecided(one: _Compared, reason: str) -> Verdict:

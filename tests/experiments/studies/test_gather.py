@@ -8,8 +8,11 @@ import pytest
 
 from experiments.benchmarks.large_study import NAME
 from experiments.errors import UserError
+from experiments.studies.curves import chosen_for_curves
 from experiments.studies.gather import gather
+from experiments.studies.judging import judged
 from experiments.studies.membership import AS_WRITTEN, STUDY_TAG
+from experiments.studies.reaching import Need, needs
 from tests.experiments.studies.stored import WRITTEN, copy, gathered, make, rows, run_id_of, search_of
 
 
@@ -118,6 +121,31 @@ def test_of_a_step_that_was_recorded_twice_the_last_value_counts(runs_dir: Path)
     points = gathered(runs_dir).curves.by_run[run_id]
     assert dict(points)[500] == -1.0
     assert np.all(np.diff([step for step, _ in points]) > 0)
+
+
+def test_a_claim_on_epochs_has_all_that_it_counts(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chosen_for_curves, "__defaults__", (None, 1))  # of many runs few curves are drawn
+    with rows(runs_dir) as connection:
+        (artifacts,) = connection.execute("select artifact_uri from runs where name = ?", (NAME,)).fetchone()
+        for (run_id,) in connection.execute("select distinct run_uuid from latest_metrics").fetchall():
+            for key, value in (("spent/epochs", 20.0), ("spent/steps", 1000.0)):
+                columns = "(key, value, timestamp, step, is_nan, run_uuid)"
+                row = (key, value, 1, 0, 0, run_id)
+                connection.execute(f"insert into latest_metrics {columns} values (?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+    file = Path(artifacts) / "study.json"
+    before = file.read_text(encoding="utf-8")
+    assert len(gathered(runs_dir).curves.by_run) == 4
+    content = json.loads(before)
+    claim = {"contrast": "arm01 - arm00", "reach": 100.0, "over": "epochs", "is": "lower"}
+    file.write_text(json.dumps({**content, "study": {**content["study"], "claims": {"it": claim}}}), encoding="utf-8")
+    try:
+        found = gathered(runs_dir)
+    finally:
+        file.write_text(before, encoding="utf-8")
+    study = found.written.study
+    reached = needs(study, study.claims["it"], found.comparison.replicates, found.curves)
+    assert reached == {arm: dict.fromkeys(range(3), Need(2, 2)) for arm in ("arm00", "arm01")}
+    assert [verdict.effect.n for verdict in judged(found).values() if verdict.effect] == [3]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_exact_claims_do_not_count_and_claims_without_runs_do() -> None:
     assert first.outcome == "undecided"
     assert first.adjusted == pytest.approx(2 * (first.p_value or 0))
     assert (second.outcome, second.effect, second.p_value) == ("undecided", None, None)
-    assert second.reason == "no seed has finished in all its arms"
+    assert second.reason == "no seed has finished and recorded it in all its arms"
 
 
 @pytest.mark.parametrize("kind", ["lower", "higher", "not_worse", "equivalent"])
