@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from markupsafe import Markup
+
 from experiments.runs.pages import inline_svg, page_environment
 from experiments.studies import membership, wording
 from experiments.studies.claims_said import Judged, said
@@ -16,6 +18,7 @@ from experiments.studies.effect_figure import claimed_effects
 from experiments.studies.effects_said import effects_said
 from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
+from experiments.studies.held import held_equal, training_said
 from experiments.studies.written import FILE
 
 DOTS_PER_INCH = 200
@@ -28,10 +31,14 @@ OPEN_RUNS = 60  # up to here every run stands in the open; beyond, the runs of a
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a report, by format; a figure only where there are runs to draw."""
+    """The files of a report, by format; a figure only where there are runs to draw.
+
+    `drawings` are those of the page, as the template takes them: they are most of what a report costs.
+    """
 
     folder: Path
     files: Mapping[str, Path] = field(default_factory=dict)
+    drawings: Sequence[Mapping[str, object]] = ()
 
     @property
     def html(self) -> Path:
@@ -58,11 +65,10 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     comparison = gathered.comparison
-    effects = {name: verdict.effect for name, verdict in verdicts.items()}
-    rows = claimed_effects(comparison, gathered.written.study.claims, effects)
-    drawn = panels(comparison, gathered.curves, rows)
+    drawn = _panels(gathered, verdicts)
     context = report_context(gathered, verdicts, address)
     files: dict[str, Path] = {}
+    drawings: list[dict[str, object]] = []
     figure = folder / "comparison.png"
     if "png" in formats:
         figure.unlink(missing_ok=True)
@@ -71,12 +77,35 @@ def write_report(
             files["png"] = figure
     context["figure"] = figure.name if figure.exists() else None
     if "html" in formats:
-        context["figures"] = [_inline(panel, gathered) for panel in drawn]
+        context["figures"] = drawings = [_inline(panel, gathered) for panel in drawn]
         files["html"] = _write(folder / "report.html", render("report.html.jinja", context))
     for kind in ("md", "tex"):
         if kind in formats:
             files[kind] = _write(folder / f"report.{kind}", render(f"report.{kind}.jinja", context))
-    return Report(folder, files)
+    return Report(folder, files, drawings)
+
+
+def report_section(
+    gathered: Gathered,
+    verdicts: Mapping[str, Judged],
+    *,
+    level: int,
+    drawings: Sequence[Mapping[str, object]] = (),
+    address: str | None = None,
+) -> Markup:
+    """Return the report as a part of a larger page, where its anchors begin with the study's name.
+
+    Args:
+        gathered: the study and what became of it.
+        verdicts: by the name of the claim.
+        level: of its heading; those of its sections are one below.
+        drawings: of its `Report`, where it has been written before; else they are drawn.
+        address: of an MLflow server whose pages the run ids link to.
+    """
+    context = report_context(gathered, verdicts, address)
+    context["figures"] = drawings or [_inline(panel, gathered) for panel in _panels(gathered, verdicts)]
+    context |= {"level": level, "prefix": f"{gathered.written.name}-"}
+    return Markup(render("report_body.html.jinja", context))  # noqa: S704 - rendered with its values escaped
 
 
 def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: str | None = None) -> dict[str, object]:
@@ -94,6 +123,8 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "command": shlex.join(written.command),
         "environments": gathered.environments,
         "unfinished": unfinished(comparison.replicates),
+        "held": held_equal(written),
+        "training": training_said(gathered),
         "confounds": confounds_said(written.confounds),
         "claimed_later": written.claimed_later,
         "most_reasons": MOST_REASONS,
@@ -101,6 +132,8 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "pages": f"{address}/#/experiments/{experiment}/runs/" if address and experiment else None,
         "study_run": gathered.study_run,
         "arm_runs": gathered.arm_runs or {},
+        "level": 1,
+        "prefix": "",
         "when": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     }
 
@@ -166,6 +199,12 @@ def render(template: str, context: Mapping[str, object]) -> str:
 def _write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _panels(gathered: Gathered, verdicts: Mapping[str, Judged]) -> list[Panel]:
+    effects = {name: verdict.effect for name, verdict in verdicts.items()}
+    rows = claimed_effects(gathered.comparison, gathered.written.study.claims, effects)
+    return panels(gathered.comparison, gathered.curves, rows)
 
 
 def _inline(panel: Panel, gathered: Gathered) -> dict[str, object]:
