@@ -1,5 +1,6 @@
 """The report of a study: one HTML file that needs nothing else, the same as Markdown and LaTeX tables, the figure."""
 
+import functools
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from jinja2 import Environment
 from markupsafe import Markup
 
 from experiments.runs.pages import inline_svg, page_environment
@@ -184,6 +186,12 @@ def by_reason(runs: Sequence[Replicate]) -> list[Missing]:
 
 def render(template: str, context: Mapping[str, object]) -> str:
     """Render one of the templates beside this file."""
+    return _environment().get_template(template).render(context)
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return what renders the templates; made once, since it keeps what it has compiled."""
     environment = page_environment(Path(__file__).parent)
     environment.globals["say"] = wording
     environment.filters["command"] = shlex.join
@@ -193,7 +201,7 @@ def render(template: str, context: Mapping[str, object]) -> str:
     environment.filters["by_reason"] = by_reason
     environment.filters["short"] = _short
     environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
-    return environment.get_template(template).render(context)
+    return environment
 
 
 def _write(path: Path, text: str) -> Path:
