@@ -8,7 +8,7 @@ STAMP  := $(VENV)/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui lock
+.PHONY: help setup demo chapter test lint ui lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup ## stacked 3x3 filters against 5x5 and 7x7 on handwritten digits: a study, its verdicts, a report (two minutes)
 	$(BIN)/whydeep study stacked_filters workers=2
+
+chapter: setup ## every study of the chapter and the book of their verdicts (two hours; scale=toy: minutes, to try it)
+	$(BIN)/whydeep chapter workers=2 yes=true $(if $(scale),scale=$(scale))
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

@@ -99,3 +99,14 @@ def seeds_of(text: str) -> int | list[int]:
     if isinstance(value, int) or (isinstance(value, list) and all(isinstance(seed, int) for seed in value)):
         return value
     raise UserError(f"seeds={text}: must be a number of seeds, or a list such as [0,4]")
+
+
+def flag(key: str, text: str | None) -> bool:
+    """Read the value of a key that is `true` or `false`.
+
+    Raises:
+        UserError: neither.
+    """
+    if text not in ("true", "false"):
+        raise UserError(f"{key}={text}: must be true or false")
+    return text == "true"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-VERBS = ("study", "report", "reproduce", "train", "evaluate", "predict", "describe", "ui", "sync")
+VERBS = ("study", "chapter", "report", "reproduce", "train", "evaluate", "predict", "describe", "ui", "sync")
 USER_ERROR = 2
 
 

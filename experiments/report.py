@@ -3,6 +3,7 @@
 whydeep report stacked_filters
 whydeep report stacked_filters datamodule=cifar10 format=html,tex
 whydeep report stacked_filters check=docs/studies/stacked_filters.md
+whydeep report chapter
 
 keys:
   KEY=VALUE            the variation of the study that was run with these settings
@@ -16,6 +17,8 @@ keys:
   reference=FILE       write the results as a file that `whydeep reproduce study=NAME against=reference` compares with
 
 The directories of the runs are not needed. A study that is not finished is reported as far as it is.
+`chapter` instead of a study's name writes the book of all studies in conf/chapter.yaml, as HTML; its check= and write=
+are about the index of the recorded results (NAME.json) that lie beside FILE, such as docs/studies/README.md.
 """
 
 import sys
@@ -29,6 +32,7 @@ from experiments.errors import UserError
 from experiments.runs.overrides import is_override
 
 if TYPE_CHECKING:
+    from experiments.studies.chapter import Chapter
     from experiments.studies.gather import Gathered
     from experiments.studies.written import WrittenStudy
     from experiments.tracking.options import TrackingOptions
@@ -61,6 +65,8 @@ def main(argv: Sequence[str]) -> int:
     if len(names) != 1:
         raise UserError(f"{' '.join(names) or 'report'}: give the name of one study, as in `whydeep report NAME`")
     check_keys(overrides, KEYS)
+    if names == ["chapter"]:
+        return _chapter(keys, overrides)
     formats = _formats(str(keys["format"]))
 
     from experiments.runs.metrics import METRICS  # noqa: PLC0415 - what --help and mistakes save
@@ -113,11 +119,9 @@ def _report(gathered: "Gathered", options: "TrackingOptions", to: str | None, fo
 
     written = gathered.written
     folder = _folder(written, options.runs_dir, to)
-    uri = options.destination().shown_uri
-    address = uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
     try:
         verdicts = judged(gathered)
-        report = write_report(folder, gathered, verdicts, formats=formats, address=address)
+        report = write_report(folder, gathered, verdicts, formats=formats, address=options.destination().pages)
     except OSError as error:
         raise UserError(f"to={folder}: cannot be written ({error.strerror})") from error
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -150,6 +154,64 @@ def _folder(written: "WrittenStudy", runs_dir: str, to: str | None) -> Path:
     except UserError as error:
         raise UserError(f"runs_dir={runs_dir}: cannot be written to; to=FOLDER puts the report elsewhere") from error
     return folder
+
+
+def _chapter(keys: dict[str, str | None], overrides: Sequence[str]) -> int:
+    from experiments.studies.chapter import read_chapter  # noqa: PLC0415 - imported late, as above
+
+    for key in ("format", "reference"):
+        if keys[key] != KEYS[key]:
+            raise UserError(f"{key}={keys[key]}: goes with a study, not with the chapter, which is one HTML file")
+    chapter = read_chapter()
+    if keys["check"] is not None or keys["write"] is not None:
+        return _recorded_index(chapter, keys["check"], keys["write"])
+    return _book(chapter, keys, overrides)
+
+
+def _recorded_index(chapter: "Chapter", check: str | None, write: str | None) -> int:
+    from experiments.studies.block import differences_in, write_in  # noqa: PLC0415 - imported late, as above
+    from experiments.studies.recorded_index import MARK, recorded_index  # noqa: PLC0415
+
+    code = 0
+    if write is not None:
+        changed = write_in(Path(write), MARK, recorded_index(Path(write).parent, chapter))
+        print(f"{write}: {'brought up to date' if changed else 'is up to date'}")
+    if check is not None:
+        found = differences_in(Path(check), MARK, recorded_index(Path(check).parent, chapter), "recorded results")
+        for line in found:
+            print(line, file=sys.stderr)
+        print(f"{check}: {'differs from' if found else 'matches'} the recorded results")
+        code = int(bool(found))
+    return code
+
+
+def _book(chapter: "Chapter", keys: dict[str, str | None], overrides: Sequence[str]) -> int:
+    from rich.console import Console  # noqa: PLC0415 - imported late, as above
+
+    from experiments.studies.book import book_folder, write_book  # noqa: PLC0415
+    from experiments.studies.chapter_entries import read_entries  # noqa: PLC0415
+    from experiments.studies.chapter_index import print_index  # noqa: PLC0415
+    from experiments.studies.membership import variation  # noqa: PLC0415
+    from experiments.studies.study_parts import LAPTOP  # noqa: PLC0415
+    from experiments.tracking.options import recorded_there  # noqa: PLC0415
+    from experiments.tracking.read_only import readable  # noqa: PLC0415
+    from experiments.tracking.search import Search  # noqa: PLC0415
+    from experiments.tracking.store import Store  # noqa: PLC0415
+
+    options = recorded_there(str(keys["runs_dir"]), keys["tracking.uri"], keys["tracking.artifact_root"])
+    destination, varied = options.destination(), variation(overrides, keys["scale"])
+    with readable(destination) as there:
+        entries = read_entries(Search(Store(there, options.timeout_seconds)), chapter, varied, keys["scale"] or LAPTOP)
+    if all(entry.gathered is None for entry in entries.values()):
+        raise UserError(f"chapter: none of its studies is recorded {varied}; `whydeep chapter` runs them")
+    folder = book_folder(Path(options.runs_dir), varied) if keys["to"] is None else Path(str(keys["to"]))
+    try:
+        book = write_book(folder, chapter, entries, varied, address=destination.pages)
+    except OSError as error:
+        raise UserError(f"to={folder}: cannot be written ({error.strerror})") from error
+    print_index(Console(width=None if sys.stdout.isatty() else 120, highlight=False), list(entries.values()))
+    print(f"book: {book}")
+    return 0
 
 
 def _files(gathered: "Gathered", search: "Search", files: dict[str, Path]) -> int:

@@ -24,7 +24,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from experiments.arguments import check_keys, seeds_of, split_arguments, split_launcher
+from experiments.arguments import check_keys, flag, seeds_of, split_arguments, split_launcher
 from experiments.cli import run
 from experiments.errors import UserError
 from experiments.runs.overrides import is_override, override_key
@@ -59,24 +59,17 @@ def main(argv: Sequence[str]) -> int:
     # A seed is one of the study's: plan says so where it is given.
     check_keys([item for item in overrides if override_key(item) != "seed"], [*OWN], less=["seed"])
     from experiments.studies.execution_options import execution_options  # noqa: PLC0415 - seconds that --help saves
-    from experiments.studies.study_file import known_studies, read_study, said_of, study_file  # noqa: PLC0415
-    from experiments.studies.study_parts import LAPTOP  # noqa: PLC0415
+    from experiments.studies.study_file import known_studies, said_of, study_file  # noqa: PLC0415
 
     if len(names) != 1:
         given = f"{' '.join(names)}: one study at a time" if names else "no study is named"
         raise UserError(f"{given}; write whydeep study NAME, where NAME is one of {', '.join(known_studies())}")
     options = execution_options(keys["launcher"], keys["workers"], keys["retries"], settings)
-    scale = keys["scale"] or LAPTOP
-    as_written, file = read_study(names[0]), study_file(names[0])
-    study = as_written.at_scale(scale)
-    if keys["seeds"] is not None:
-        study = study.with_seeds(seeds_of(keys["seeds"]))
-    from experiments.studies.prepared import check_scales, prepare  # noqa: PLC0415 - as above
+    from experiments.studies.prepared import prepared  # noqa: PLC0415 - as above
 
-    with said_of(file):
-        check_scales(as_written, names[0], but=scale)
-        arms = prepare(study, names[0], overrides)
-    only_plan, asked = _flag("plan", keys["plan"]), not _flag("yes", keys["yes"])
+    seeds = None if keys["seeds"] is None else seeds_of(keys["seeds"])
+    ready = prepared(names[0], keys["scale"], seeds, overrides)
+    only_plan, asked = flag("plan", keys["plan"]), not flag("yes", keys["yes"])
     # Threads that spin while they wait cost several times the work on a busy machine; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rich.console import Console  # noqa: PLC0415 - seconds that a mistake in a key saves
@@ -87,16 +80,16 @@ def main(argv: Sequence[str]) -> int:
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     command = ["whydeep", "study", *argv]
-    with said_of(file):
-        conduct = Conduct(study, arms, names[0], scale, overrides, command)
+    with said_of(study_file(ready.name)):
+        conduct = Conduct(ready.study, ready.arms, ready.name, ready.scale, ready.overrides, command)
     conduct.print_plan(console, options.workers)
-    for notice in [*conduct.written.claimed_later, *notices(study, arms)]:
+    for notice in [*conduct.written.claimed_later, *notices(ready.study, ready.arms)]:
         console.print(Text(f"notice: {notice}", style="yellow"))
-    if only_plan or (asked and not _agreed(conduct.minutes(options.workers))):
+    if only_plan or (asked and not agreed(conduct.minutes(options.workers))):
         return 0
     answer = conduct.run(options)
     answer.print(console)
-    for notice in [*conduct.written.claimed_later, *unjudged(study)]:
+    for notice in [*conduct.written.claimed_later, *unjudged(ready.study)]:
         console.print(Text(f"notice: {notice}", style="yellow"))
     where = [] if str(conduct.runs_dir) == "runs" else [f"runs_dir={conduct.runs_dir}"]
     print(f"browse: {shlex.join(['whydeep', 'ui', *where])}{'' if where else '  (or: make ui)'}")
@@ -106,17 +99,11 @@ def main(argv: Sequence[str]) -> int:
     return int(not answer.complete)
 
 
-def _agreed(minutes: float) -> bool:
+def agreed(minutes: float) -> bool:
     """Ask a person whether to begin a long study; nobody is asked where nobody could answer."""
     if minutes < LONG_MINUTES or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     return input(f"Begin? This takes about {minutes:.0f} minutes. [Y/n] ").strip().lower() in ("", "y", "yes")
-
-
-def _flag(key: str, text: str | None) -> bool:
-    if text not in ("true", "false"):
-        raise UserError(f"{key}={text}: must be true or false")
-    return text == "true"
 
 
 if __name__ == "__main__":

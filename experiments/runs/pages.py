@@ -37,9 +37,24 @@ def inline_svg(figure: Figure, name: str, title: str) -> Markup:
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\sid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
+    svg = _compact(re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL))
+    svg = re.sub(r'(\sid="|url\(#|\shref="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")
     root = f'<svg role="img" aria-label="{Markup.escape(title)}"'
     svg = re.sub(r'^<svg|(?<=\s)(?:width|height)="[\d.]+pt"', lambda found: root if found[0] == "<svg" else "", svg)
     return Markup(svg)  # noqa: S704 - matplotlib's own drawing, which escapes the names that it writes
+
+
+def _compact(svg: str) -> str:
+    """Return the same drawing in half the bytes: points to a hundredth, no comments or names that nothing refers to."""
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    # What scales a glyph is a power of two, which must be whole.
+    svg = re.sub(r"(?<!scale\()(?<![\d.])(\d+\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r" ?\n(?=[A-Za-z\"])", "", svg)
+    svg = re.sub(r"(?<=[MLQC]) (?=[-\d])", "", svg)
+    svg = re.sub(r'style="[^"]*"', lambda found: found[0].replace("; ", ";").replace(": ", ":"), svg)
+    # Letters stand in a row; `href` needs no name space in a page.
+    svg = re.sub(r'transform="translate\(([-\d.]+) 0\)"(?=/>)', r'x="\1"', svg)
+    svg = re.sub(r'xlink:(?=href=)|\sxmlns:xlink="[^"]*"', "", svg)
+    return re.sub(r">\s+<", "><", svg)

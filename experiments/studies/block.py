@@ -33,17 +33,26 @@ def differences(file: Path, gathered: Gathered, verdicts: Mapping[str, Judged]) 
     Raises:
         UserError: no such file, or it has no block of this study.
     """
+    return differences_in(file, begin(gathered), block(gathered, verdicts), "store")
+
+
+def differences_in(file: Path, mark: str, wanted: str, source: str) -> list[str]:
+    """Say in which lines the block after `mark` in `file` differs from `wanted`, which comes from `source`.
+
+    Raises:
+        UserError: no such file, or it has no such block.
+    """
     text = _read(file)
-    start, end = _place(file, text, gathered)
-    own, recorded = text[start:end].strip().splitlines(), block(gathered, verdicts).strip().splitlines()
+    start, end = _place(file, text, mark)
+    own, recorded = text[start:end].strip().splitlines(), wanted.strip().splitlines()
     first = text.count("\n", 0, start) + 1 + (len(text[start:end]) - len(text[start:end].lstrip("\n")))
     found = []
     matcher = difflib.SequenceMatcher(None, own, recorded, autojunk=False)
     for kind, begins, ends, other_begins, other_ends in matcher.get_opcodes():
         if kind != "equal":
-            found.append(f"{file}:{first + begins}: differs from the store")
+            found.append(f"{file}:{first + begins}: differs from the {source}")
             found += [f"  in the file:  {line}" for line in own[begins:ends]]
-            found += [f"  in the store: {line}" for line in recorded[other_begins:other_ends]]
+            found += [f"  in the {source}: {line}" for line in recorded[other_begins:other_ends]]
     return found
 
 
@@ -53,9 +62,18 @@ def write_block(file: Path, gathered: Gathered, verdicts: Mapping[str, Judged]) 
     Raises:
         UserError: no such file, it has no block of this study, or it cannot be written.
     """
+    return write_in(file, begin(gathered), block(gathered, verdicts))
+
+
+def write_in(file: Path, mark: str, wanted: str) -> bool:
+    """Put `wanted` between `mark` and the end of its block in `file`; return whether that had to be changed.
+
+    Raises:
+        UserError: no such file, it has no such block, or it cannot be written.
+    """
     text = _read(file)
-    start, end = _place(file, text, gathered)
-    changed = f"{text[:start]}\n{block(gathered, verdicts)}{text[end:]}"
+    start, end = _place(file, text, mark)
+    changed = f"{text[:start]}\n{wanted}{text[end:]}"
     if changed == text:
         return False
     try:
@@ -72,9 +90,8 @@ def _read(file: Path) -> str:
         raise UserError(f"{file}: cannot be read ({error})") from error
 
 
-def _place(file: Path, text: str, gathered: Gathered) -> tuple[int, int]:
+def _place(file: Path, text: str, mark: str) -> tuple[int, int]:
     """Where what is between the marks begins and ends."""
-    mark = begin(gathered)
     start = text.find(mark)
     if start < 0:
         raise UserError(f"{file}: has no block between {mark} and {END}; write both lines where it shall stand")

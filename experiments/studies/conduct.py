@@ -18,6 +18,7 @@ from experiments.studies.at_hand import gather_at_hand
 from experiments.studies.board import board_of
 from experiments.studies.claimed_later import claimed_later
 from experiments.studies.comparison import Outcome, Replicate
+from experiments.studies.confound import Confound
 from experiments.studies.confounds import all_confounds, check_declared, planned_confounds
 from experiments.studies.execution import execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
@@ -28,7 +29,7 @@ from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
 from experiments.studies.record import open_study
 from experiments.studies.report import FORMATS, Report, write_report
-from experiments.studies.state import RunState, look, remember
+from experiments.studies.state import RunState, look, look_again, remember
 from experiments.studies.study import Study
 from experiments.studies.table import print_answer
 from experiments.studies.verdict import Verdict
@@ -142,17 +143,23 @@ class Conduct:
         return tracking_options(self._cfg)
 
     @property
+    def confounds(self) -> Sequence[Confound]:
+        """What differs between its arms undeclared, as far as their configurations show it."""
+        return self._planned_confounds
+
+    @property
     def written(self) -> WrittenStudy:
         """The study as it is written down before it runs."""
         return self._written
 
     @cached_property
-    def _forecasts(self) -> list[Forecast]:
+    def forecasts(self) -> list[Forecast]:
+        """Of one more run of each arm."""
         return [forecast(state) for state in self.states]
 
     def minutes(self, workers: int) -> float:
         """Return how long the runs that are missing take, so many at a time."""
-        return minutes(self.states, self._forecasts, workers)
+        return minutes(self.states, self.forecasts, workers)
 
     def print_plan(self, console: Console, workers: int) -> None:
         """Print what would be run, what it takes, and what could be shown."""
@@ -161,14 +168,15 @@ class Conduct:
             self.title,
             self.study,
             self.states,
-            self._forecasts,
+            self.forecasts,
             self._planned_confounds,
             power_sentences(self.study, self._done()),
             workers=workers,
         )
 
     def run(self, options: ExecutionOptions) -> Answer:
-        """Run what is missing, and answer."""
+        """Run what is missing by now, and answer."""
+        self.states = look_again(self.states, self._folder)
         remember(self.states, self._folder)
         tracking = self.tracking
         recorded = open_study(self._written, self.runs_dir, tracking)

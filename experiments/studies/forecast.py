@@ -75,6 +75,12 @@ def _bytes(run_dir: Path) -> int:
 
 def minutes(states: Sequence[ArmState], forecasts: Sequence[Forecast], workers: int) -> float:
     """Return the minutes that all runs which remain take on that many workers."""
-    seconds = [one.seconds for state, one in zip(states, forecasts, strict=True) for _ in range(remaining(state))]
+    return spread(
+        [one.seconds for state, one in zip(states, forecasts, strict=True) for _ in range(remaining(state))], workers
+    )
+
+
+def spread(seconds: Sequence[float], workers: int) -> float:
+    """Return the minutes that runs of so many seconds take on that many workers."""
     # No schedule is shorter than its longest run.
     return max(sum(seconds) / workers, max(seconds, default=0.0)) / 60

@@ -38,6 +38,10 @@ _TAGS = (
 Key = TypeVar("Key", str, tuple[str, str])
 
 
+class NotRecordedError(UserError):
+    """Nothing is recorded of the study, or of this variation of it."""
+
+
 @dataclass(frozen=True)
 class Gathered:
     """A study and what became of it.
@@ -121,14 +125,14 @@ def _study_run(search: Search, name: str, varied: str) -> StoredRun:
     named = [run for run in found if run.tags.get(membership.STUDY_TAG) == name]
     if not named:
         names = {run.tags.get(membership.STUDY_TAG, "") for run in found}
-        raise UserError(
+        raise NotRecordedError(
             f"{name}: no such study is recorded; "
             + (nearest(name, names) if names else f"`whydeep study {name}` runs it")
         )
     right = [run for run in named if run.tags.get(membership.VARIATION_TAG, membership.AS_WRITTEN) == varied]
     if not right:
         others = sorted({run.tags.get(membership.VARIATION_TAG, membership.AS_WRITTEN) for run in named})
-        raise UserError(f"{name}: not recorded {varied}; recorded: {'; '.join(others)}")
+        raise NotRecordedError(f"{name}: not recorded {varied}; recorded: {'; '.join(others)}")
     # Whoever deleted the local directories and ran the study again has two; the later one is the whole.
     return right[-1]
 

@@ -117,18 +117,9 @@ def _totals(study: Study, states: Sequence[ArmState], forecasts: Sequence[Foreca
         return text
     needed = sum(remaining(state) * one.bytes for state, one in zip(states, forecasts, strict=True))
     pace = f"{workers} workers" if workers > 1 else "one worker"
-    return f"{text}\nabout {_duration(minutes(states, forecasts, workers))} with {pace}, {_megabytes(needed)} of disk"
-
-
-def _duration(total: float) -> str:
-    if total < 1:
-        return f"{60 * total:.0f} seconds"
-    return _count(round(total), "minute") if total < 120 else f"{total / 60:.1f} hours"  # noqa: PLR2004 - as people say it
+    taken = wording.duration(60 * minutes(states, forecasts, workers))
+    return f"{text}\nabout {taken} with {pace}, {wording.megabytes(needed)} of disk"
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"  # noqa: PLR2004 - decimal units

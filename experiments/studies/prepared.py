@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from experiments.errors import StudyError, UserError
 from experiments.runs.overrides import override_key
 from experiments.studies.claims import check_asked, check_metric, claims_of
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study import Study
+from experiments.studies.study_file import read_study, said_of, study_file
+from experiments.studies.study_parts import LAPTOP
 
 NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
 # Where the runs of a study are recorded, and whether they are run at all: they would not be found together.
@@ -15,6 +18,54 @@ OF_ALL = ("checkpoint_minutes", "experiment", "rerun", "resume", "runs_dir", "tr
 # Of these, what is another's on another machine or another day: `whydeep report NAME` would look in the usual place.
 OF_COMMAND = ("resume", "runs_dir", "tracking")
 WITHOUT_EFFECT = ("choices", "hydra")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study of `conf/study` made ready.
+
+    Attributes:
+        name: of the study.
+        study: what is asked, at its scale and with its seeds.
+        scale: at which it runs.
+        arms: composed.
+        overrides: for all arms, from the command line.
+    """
+
+    name: str
+    study: Study
+    scale: str
+    arms: tuple[PlannedArm, ...]
+    overrides: tuple[str, ...]
+
+
+def prepared(name: str, scale: str | None, seeds: int | list[int] | None, overrides: Sequence[str]) -> Prepared:
+    """Read a study and make it ready, as a command line asks for it.
+
+    Args:
+        name: of the study.
+        scale: `None` for the study as it is written.
+        seeds: other ones than the study's; `None` for its own.
+        overrides: for all arms.
+
+    Raises:
+        UserError: no such study or scale, or one line on what is wrong with the study, with its file.
+    """
+    chosen = scale or LAPTOP
+    as_written = read_study(name)
+    study = as_written.at_scale(chosen)
+    if seeds is not None:
+        study = study.with_seeds(seeds)
+    with said_of(study_file(name)):
+        check_scales(as_written, name, but=chosen)
+        arms = prepare(study, name, overrides)
+    return Prepared(name, study, chosen, tuple(arms), tuple(overrides))
+
+
+def told_of(name: str, error: UserError) -> UserError:
+    """Return a mistake as that of the study called `name`, unless it names its file already."""
+    text = str(error)
+    return error if f"{name}.yaml" in text.split(":", maxsplit=1)[0] else UserError(f"{name}: {text}")
 
 
 def check_scales(study: Study, name: str, but: str) -> None:

@@ -1,11 +1,15 @@
 """The report of a study: one HTML file that needs nothing else, the same as Markdown and LaTeX tables, the figure."""
 
+import functools
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+from jinja2 import Environment
+from markupsafe import Markup
 
 from experiments.runs.pages import inline_svg, page_environment
 from experiments.studies import membership, wording
@@ -18,6 +22,7 @@ from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_fi
 from experiments.studies.gather import Gathered
 from experiments.studies.reached_said import HOW, needs_said
 from experiments.studies.reaching_figure import need_panels
+from experiments.studies.held import held_equal, training_said
 from experiments.studies.written import FILE
 
 DOTS_PER_INCH = 200
@@ -30,10 +35,14 @@ OPEN_RUNS = 60  # up to here every run stands in the open; beyond, the runs of a
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a report, by format; a figure only where there are runs to draw."""
+    """The files of a report, by format; a figure only where there are runs to draw.
+
+    `drawings` are those of the page, as the template takes them: they are most of what a report costs.
+    """
 
     folder: Path
     files: Mapping[str, Path] = field(default_factory=dict)
+    drawings: Sequence[Mapping[str, object]] = ()
 
     @property
     def html(self) -> Path:
@@ -60,11 +69,10 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     comparison = gathered.comparison
-    effects = {name: verdict.effect for name, verdict in verdicts.items()}
-    rows = claimed_effects(comparison, gathered.written.study.claims, effects)
-    drawn = [*panels(comparison, gathered.curves, rows), *need_panels(needs_said(gathered))]
+    drawn = _panels(gathered, verdicts)
     context = report_context(gathered, verdicts, address)
     files: dict[str, Path] = {}
+    drawings: list[dict[str, object]] = []
     figure = folder / "comparison.png"
     if "png" in formats:
         figure.unlink(missing_ok=True)
@@ -73,12 +81,35 @@ def write_report(
             files["png"] = figure
     context["figure"] = figure.name if figure.exists() else None
     if "html" in formats:
-        context["figures"] = [_inline(panel, gathered) for panel in drawn]
+        context["figures"] = drawings = [_inline(panel, gathered) for panel in drawn]
         files["html"] = _write(folder / "report.html", render("report.html.jinja", context))
     for kind in ("md", "tex"):
         if kind in formats:
             files[kind] = _write(folder / f"report.{kind}", render(f"report.{kind}.jinja", context))
-    return Report(folder, files)
+    return Report(folder, files, drawings)
+
+
+def report_section(
+    gathered: Gathered,
+    verdicts: Mapping[str, Judged],
+    *,
+    level: int,
+    drawings: Sequence[Mapping[str, object]] = (),
+    address: str | None = None,
+) -> Markup:
+    """Return the report as a part of a larger page, where its anchors begin with the study's name.
+
+    Args:
+        gathered: the study and what became of it.
+        verdicts: by the name of the claim.
+        level: of its heading; those of its sections are one below.
+        drawings: of its `Report`, where it has been written before; else they are drawn.
+        address: of an MLflow server whose pages the run ids link to.
+    """
+    context = report_context(gathered, verdicts, address)
+    context["figures"] = drawings or [_inline(panel, gathered) for panel in _panels(gathered, verdicts)]
+    context |= {"level": level, "prefix": f"{gathered.written.name}-"}
+    return Markup(render("report_body.html.jinja", context))  # noqa: S704 - rendered with its values escaped
 
 
 def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: str | None = None) -> dict[str, object]:
@@ -97,6 +128,8 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "command": shlex.join(written.command),
         "environments": gathered.environments,
         "unfinished": unfinished(comparison.replicates),
+        "held": held_equal(written),
+        "training": training_said(gathered),
         "confounds": confounds_said(written.confounds),
         "claimed_later": written.claimed_later,
         "most_reasons": MOST_REASONS,
@@ -104,6 +137,8 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "pages": f"{address}/#/experiments/{experiment}/runs/" if address and experiment else None,
         "study_run": gathered.study_run,
         "arm_runs": gathered.arm_runs or {},
+        "level": 1,
+        "prefix": "",
         "when": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     }
 
@@ -154,6 +189,12 @@ def by_reason(runs: Sequence[Replicate]) -> list[Missing]:
 
 def render(template: str, context: Mapping[str, object]) -> str:
     """Render one of the templates beside this file."""
+    return _environment().get_template(template).render(context)
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return what renders the templates; made once, since it keeps what it has compiled."""
     environment = page_environment(Path(__file__).parent)
     environment.globals |= {"say": wording, "how_needs_are_said": HOW}
     environment.filters["command"] = shlex.join
@@ -163,12 +204,18 @@ def render(template: str, context: Mapping[str, object]) -> str:
     environment.filters["by_reason"] = by_reason
     environment.filters["short"] = _short
     environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
-    return environment.get_template(template).render(context)
+    return environment
 
 
 def _write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _panels(gathered: Gathered, verdicts: Mapping[str, Judged]) -> list[Panel]:
+    effects = {name: verdict.effect for name, verdict in verdicts.items()}
+    rows = claimed_effects(gathered.comparison, gathered.written.study.claims, effects)
+    return [*panels(gathered.comparison, gathered.curves, rows), *need_panels(needs_said(gathered))]
 
 
 def _inline(panel: Panel, gathered: Gathered) -> dict[str, object]:

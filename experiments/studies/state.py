@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +93,30 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
         )
     _refuse_same_runs(states)
     return states
+
+
+def look_again(states: Sequence[ArmState], folder: Path) -> list[ArmState]:
+    """Return the states as they are by now: what was missing may have been run meanwhile, in another study too.
+
+    Args:
+        states: of `look`; what was done then is done.
+        folder: of the study.
+
+    Raises:
+        UserError: as `look`, of the folder.
+    """
+    before = _read(folder / FILE)
+    return [replace(state, replicates=tuple(_again(state, before))) for state in states]
+
+
+def _again(arm: ArmState, before: Mapping[str, Sequence[str]]) -> Iterator[RunState]:
+    told = _Changes(arm.assembly.datamodule.digest)
+    for one in arm.replicates:
+        if one.kind == "done":
+            yield one
+        else:
+            names = before.get(f"{arm.arm.name} {one.run.seed}", [])
+            yield _state(one.run, one.identity, Path(arm.arm.cfg.runs_dir), names, told)
 
 
 def _refuse_same_runs(states: Sequence[ArmState]) -> None:

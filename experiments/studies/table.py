@@ -69,14 +69,14 @@ def print_comparison(console: Console, question: str, comparison: Comparison, *,
         console.print(Text(note))
 
 
-_STYLES = {"supported": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
+STYLES = {"supported": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
 
 
 def print_verdicts(console: Console, verdicts: Sequence[SaidVerdict]) -> None:
     """Print the verdict on each claim: what was claimed, what came out, and why that is the verdict."""
     for verdict in verdicts:
         head = f"{verdict.name}: " if verdict.name else ""
-        console.print(Text(f"{verdict.outcome}: ", _STYLES[verdict.outcome]) + Text(f"{head}{verdict.claim}", "bold"))
+        console.print(Text(f"{verdict.outcome}: ", STYLES[verdict.outcome]) + Text(f"{head}{verdict.claim}", "bold"))
         console.print(Text("; ".join(filter(None, (verdict.numbers, verdict.reason)))), style="dim")
 
 

@@ -9,6 +9,7 @@ from experiments.studies.intervals import FEWEST, Estimate
 _NAMES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "loss"}
 _SPLITS = {"test": "", "val": "validation ", "train": "training "}
 UNKNOWN = "-"
+MINUTE, FEW_MINUTES, MANY_MINUTES = 60.0, 10.0, 120.0  # in seconds, in minutes
 EFFECTS = (
     "A main effect is the difference to the factor's first level, averaged over the other factors; an interaction is "
     "how much two levels together exceed the sum of what each does alone. Paired by seed; intervals at 95 % each."
@@ -84,6 +85,21 @@ def seconds(arm: ArmSummary) -> str:
 def count(arm: ArmSummary) -> str:
     """Say n, and of how many where replicates are missing."""
     return f"{arm.n}" if not arm.missing else f"{arm.n} of {len(arm.replicates)}"
+
+
+def duration(seconds: float) -> str:
+    """Say a time as people do: `38 seconds`, `1.7 minutes`, `47 minutes`, `2.1 hours`."""
+    if seconds < MINUTE:
+        return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"
+    minutes = seconds / MINUTE
+    if minutes < MANY_MINUTES:
+        return f"{minutes:.{1 if minutes < FEW_MINUTES else 0}f} minutes"
+    return f"{minutes / 60:.1f} hours"
+
+
+def megabytes(count: float) -> str:
+    """Say a number of bytes: `38 MB`, `1.2 GB`."""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"  # noqa: PLR2004 - decimal units
 
 
 def listed(seeds: Iterable[int]) -> str:

@@ -26,6 +26,12 @@ class Destination:
         """The address without a password: fit to be printed, and kept in files that are passed on."""
         return masked_address(self.uri)
 
+    @property
+    def pages(self) -> str | None:
+        """Where the pages of a tracking server are; `None` for a store without a server."""
+        uri = self.shown_uri
+        return uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
+
 
 @dataclass(frozen=True)
 class TrackingOptions:

@@ -47,7 +47,7 @@ def test_a_committed_table_is_written_and_checked(
     assert report.main(["large", where, f"write={page}"]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# A page\n\n<!-- whydeep:report large -->\n- **")
-    assert text.endswith("|\n<!-- /whydeep:report -->\n\nThe rest.\n")
+    assert text.endswith("summed over 6 runs; begun on 2026-09-21.\n<!-- /whydeep:report -->\n\nThe rest.\n")
     assert report.main(["large", where, "--check", str(page)]) == 0
     assert report.main(["large", where, f"--check={page}"]) == 0
     assert report.main(["large", where, f"write={page}"]) == 0

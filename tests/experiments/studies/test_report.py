@@ -253,3 +253,17 @@ def test_svgs_take_the_colour_and_width_of_the_page() -> None:
     assert "currentColor" in svg
     assert "#1b1f24" not in svg
     assert svg == str(inline_svg(panel_figure(panel, compared), "demo-seeds", 'what "it" shows'))
+
+
+def test_svgs_are_compact_and_what_they_refer_to_is_there() -> None:
+    compared = comparison()
+    panel = panels(compared, curves(compared))[0]
+    svg = str(inline_svg(panel_figure(panel, compared), "demo-seeds", "it"))
+    assert "\n" not in svg.strip()
+    assert "<!--" not in svg
+    assert "xlink" not in svg
+    # Only what scales a glyph needs more than a hundredth of a point.
+    assert set(re.findall(r"[\w(]*\d+\.\d{3,}", svg)) == {"scale(0.015625"}
+    used = {*re.findall(r'href="#([^"]+)"', svg), *re.findall(r"url\(#([^)]+)\)", svg)}
+    assert used == set(re.findall(r'\sid="([^"]+)"', svg))
+    assert all(name.startswith("demo-seeds-") for name in used)

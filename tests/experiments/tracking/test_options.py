@@ -77,3 +77,12 @@ def test_the_shipped_configurations_come_to_options(name: str, deliver: bool, mo
     assert isinstance(options, TrackingOptions)
     assert (options.runs_dir, options.experiment, options.deliver) == ("here", "mine", deliver)
     assert options.destination().uri == "http://tracking:5000"
+
+
+def test_only_a_server_has_pages_and_their_address_has_no_password(tmp_path: Path) -> None:
+    assert TrackingOptions(runs_dir=str(tmp_path)).destination().pages is None
+    pages = TrackingOptions(uri="https://me:secret@tracking.example/mlflow/").destination().pages
+    assert pages is not None
+    assert pages.startswith("https://")
+    assert pages.endswith("@tracking.example/mlflow")
+    assert "secret" not in pages
