@@ -20,9 +20,9 @@ from experiments.studies.effect_figure import claimed_effects
 from experiments.studies.effects_said import effects_said
 from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
+from experiments.studies.held import held_equal, training_said
 from experiments.studies.reached_said import HOW, needs_said
 from experiments.studies.reaching_figure import need_panels
-from experiments.studies.held import held_equal, training_said
 from experiments.studies.written import FILE
 
 DOTS_PER_INCH = 200
