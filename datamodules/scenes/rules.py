@@ -191,6 +191,11 @@ class Relation(Rule):
         if side is None or distance is None:
             raise DataError("distance: is counted in pixels, so it needs side, the pixels of a picture")
         largest = (side * (1 - knobs.size[1] * (1 + self.small[1]))) / 3 - 1
+        if largest < 1:
+            raise DataError(
+                f"size={list(knobs.size)}: must be smaller under rule={self.name}, at image_size={side} no room is "
+                "left for three gaps and both things side by side"
+            )
         if distance > largest:
             raise DataError(
                 f"distance={distance:g}: must be at most {largest:.1f} pixels at image_size={side} and "

@@ -55,7 +55,8 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.unlink()
-    path.write_bytes({"cut": content[:-40], "empty": b"", "bit": content, "longer": content + b"0"}[damage])
+    damaged = {"cut": content[:-40], "empty": bytearray(), "bit": content, "longer": content + b"0"}
+    path.write_bytes(damaged[damage])
     again = row(tmp_path, SCENES, 6, 16)
     assert again.digest == digest
     assert np.array_equal(again.pictures, pictures)

@@ -63,7 +63,7 @@ def test_texture_agrees_in_training_and_misleads_in_the_test(scenes: Make) -> No
     made = scenes("scenes_texture_conflict")
     agreeing = {}
     for split in ("train", "test"):
-        pairs = Counter()
+        pairs: Counter[tuple[int, int]] = Counter()
         for index in range(1200):
             (thing,) = made[split].scene(index).things
             assert thing.shape == made[split].class_names[index % 4]
@@ -140,6 +140,14 @@ def test_an_arrow_points_to_its_side_in_the_picture(scenes: Make) -> None:
             (
                 "knobs.distance=16: must be at most 14.4 pixels at image_size=64 and size=[0.16, 0.18], "
                 "so that three such gaps and both things fit side by side"
+            ),
+        ),
+        (
+            "relation",
+            {"distance": 1},
+            (
+                "knobs.size=[0.4, 0.7]: must be smaller under rule=relation, at image_size=64 no room is left for "
+                "three gaps and both things side by side"
             ),
         ),
         ("nope", {}, "rule=nope: must be one of shape, texture_conflict, relation, count, fine, facing"),
