@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DataError
+from datamodules.scenes import cache
 from datamodules.scenes.cache import row
 from datamodules.scenes.composing import Scenes
 from datamodules.scenes.difficulty import Difficulty
@@ -74,6 +75,13 @@ def test_every_difference_has_a_file_of_its_own(tmp_path: Path) -> None:
     ]
     digests = {row(tmp_path, *other).digest for other in others}
     assert len(digests) == len(kept(tmp_path)) == len(others)
+
+
+def test_other_code_draws_anew(tmp_path: Path, drawn: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    row(tmp_path, SCENES, 6, 16)
+    monkeypatch.setattr(cache, "_code_digest", lambda: "changed")
+    row(tmp_path, SCENES, 6, 16)
+    assert drawn == [*range(6), *range(6)]
 
 
 def test_what_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
