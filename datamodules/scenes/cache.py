@@ -5,6 +5,7 @@ renamed, so that whoever looks sees all of it or nothing; two that write the sam
 """
 
 import contextlib
+import functools
 import hashlib
 import math
 import os
@@ -60,8 +61,15 @@ def row(root: Path, scenes: Scenes, count: int, size: int) -> Row:
 
 
 def _path(root: Path, scenes: Scenes, count: int, size: int) -> Path:
-    key = hashlib.sha256(f"{scenes.key}/{count}/{size}".encode()).hexdigest()
+    key = hashlib.sha256(f"{_code_digest()}/{scenes.key}/{count}/{size}".encode()).hexdigest()
     return root / "scenes" / f"v{VERSION}-{scenes.rule}-{scenes.split}-{count}x{size}-{key[:16]}.u8"
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Return the SHA-256 of what draws: whoever changes it and forgets `VERSION` must not be shown old pictures."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _read(path: Path, count: int, size: int) -> Row | None:

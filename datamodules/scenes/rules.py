@@ -1,5 +1,6 @@
 """What is asked about a scene: from a class, drawn in turn, to the things that make it the right answer."""
 
+import math
 from dataclasses import fields
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ from datamodules.errors import DataError
 from datamodules.scenes.difficulty import Difficulty
 from datamodules.scenes.factors import Factors, NoRoom
 from datamodules.scenes.scene import SHAPES, TEXTURES, Thing
+from datamodules.scenes.shapes import AREA
 
 # Knobs that only some rules take.
 OF_SOME_RULES = ("things", "conflict", "notch", "distance")
@@ -108,7 +110,7 @@ class Count(Rule):
     name = "count"
     needs = frozenset({"things"})
     # So that neither the area in all nor the size of a single thing gives the number away.
-    scale = (1.0, 0.84, 0.76, 0.71, 0.67, 0.64)
+    scale = (1.0, 0.76, 0.64, 0.57, 0.53, 0.49)
 
     def check(self, knobs: Difficulty) -> None:
         """Refuse a single number of things."""
@@ -134,7 +136,10 @@ class Count(Rule):
 
 
 class Fine(Rule):
-    """Is the thing whole, or is a notch cut out of it? Few pixels decide."""
+    """Is the thing whole, or is a notch cut out of it? Few pixels decide.
+
+    A notched thing is larger by what the notch takes away, so that the area does not tell.
+    """
 
     name = "fine"
     needs = frozenset({"notch"})
@@ -145,8 +150,13 @@ class Fine(Rule):
 
     def things(self, label: int, factors: Factors) -> list[Thing]:
         """Draw one thing, whole or not."""
-        size, notch = factors.size(), (factors.knobs.notch or 0.0) if label else 0.0
-        return [factors.thing(factors.stream.choice(factors.shapes), size, factors.place(size), notch=notch)]
+        notch = factors.knobs.notch or 0.0
+        size = factors.size()
+        # About half of the disc that is cut out lies within the outline; shares of the area, whatever the size.
+        lost = min(math.pi / 2 * notch * notch / AREA, 0.5)
+        larger = min(size / math.sqrt(1 - lost), 1.0)
+        shape, place = factors.stream.choice(factors.shapes), factors.place(larger)
+        return [factors.thing(shape, larger if label else size, place, notch=notch if label else 0.0)]
 
 
 class Facing(Rule):
@@ -191,6 +201,11 @@ class Relation(Rule):
         if side is None or distance is None:
             raise DataError("distance: is counted in pixels, so it needs side, the pixels of a picture")
         largest = (side * (1 - knobs.size[1] * (1 + self.small[1]))) / 3 - 1
+        if largest < 1:
+            raise DataError(
+                f"size={list(knobs.size)}: must be smaller under rule={self.name}, at image_size={side} no room is "
+                "left for three gaps and both things side by side"
+            )
         if distance > largest:
             raise DataError(
                 f"distance={distance:g}: must be at most {largest:.1f} pixels at image_size={side} and "

@@ -45,7 +45,7 @@ Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 def pixels(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the pixels of each picture as one row, 0 black to 1 white: `(N, 3 S S)`."""
-    return pictures.reshape(len(pictures), -1).astype(np.float32) / 255
+    return np.divide(pictures.reshape(len(pictures), -1), 255, dtype=np.float32)
 
 
 def histogram(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def histogram(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     cells = (pictures.astype(np.int64) * BINS) >> 8
     codes = ((cells[:, 0] * BINS + cells[:, 1]) * BINS + cells[:, 2]).reshape(len(pictures), -1)
     counts = np.stack([np.bincount(row, minlength=BINS**3) for row in codes])
-    return (counts / codes.shape[1]).astype(np.float32)
+    return np.asarray(counts / codes.shape[1], dtype=np.float32)
 
 
 BASELINES: dict[str, tuple[Features, Callable[[float], Any], tuple[float, ...]]] = {

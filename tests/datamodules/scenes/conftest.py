@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from datamodules.scenes.composing import Scenes, scenes_of
 
@@ -13,11 +14,18 @@ PRESETS = sorted(path.stem for path in CONF.glob("scenes*.yaml"))
 SCENES = dict[str, Scenes]
 
 
-def configured(preset: str) -> DictConfig:
-    base, own = OmegaConf.load(CONF / "scenes.yaml"), OmegaConf.load(CONF / f"{preset}.yaml")
-    merged = OmegaConf.merge(base, own)
-    assert isinstance(merged, DictConfig)
-    return merged
+def configured(preset: str) -> dict[str, Any]:
+    merged = OmegaConf.merge(OmegaConf.load(CONF / "scenes.yaml"), OmegaConf.load(CONF / f"{preset}.yaml"))
+    # Its folder and its seed are those of a run.
+    content = OmegaConf.to_container(merged, resolve=False)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+@pytest.fixture
+def configuration() -> Callable[[str], dict[str, Any]]:
+    """A preset's settings."""
+    return configured
 
 
 @pytest.fixture
@@ -26,13 +34,8 @@ def scenes() -> Callable[..., SCENES]:
 
     def make(preset: str, seed: int = 0, **knobs: object) -> SCENES:
         cfg = configured(preset)
-        return scenes_of(
-            cfg.rule,
-            {**OmegaConf.to_container(cfg.knobs), **knobs},  # type: ignore[dict-item]
-            OmegaConf.to_container(cfg.test_knobs),  # type: ignore[arg-type]
-            seed=seed,
-            image_size=cfg.image_size,
-        )
+        changed = {**cfg["knobs"], **knobs}
+        return scenes_of(cfg["rule"], changed, cfg["test_knobs"], seed=seed, image_size=cfg["image_size"])
 
     return make
 

@@ -18,7 +18,7 @@ def test_boxes_pixels_and_instances_agree(scenes: Make, preset: str) -> None:
         one = annotate(train, index, 48)
         assert one.label == train.label(index)
         assert len(one.boxes) == len(one.classes) == one.instances.max() == len(one.scene.things)
-        assert (one.boxes.dtype, one.classes.dtype, one.pixels.dtype) == (np.float32, np.int64, np.uint8)
+        assert [array.dtype.name for array in (one.boxes, one.classes, one.pixels)] == ["float32", "int64", "uint8"]
         assert np.array_equal(one.pixels > 0, one.instances > 0)
         for number, (box, kind, thing) in enumerate(zip(one.boxes, one.classes, one.scene.things, strict=True), 1):
             rows, columns = np.nonzero(one.instances == number)

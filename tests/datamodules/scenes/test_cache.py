@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DataError
+from datamodules.scenes import cache
 from datamodules.scenes.cache import row
 from datamodules.scenes.composing import Scenes
 from datamodules.scenes.difficulty import Difficulty
@@ -55,7 +56,8 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.unlink()
-    path.write_bytes({"cut": content[:-40], "empty": b"", "bit": content, "longer": content + b"0"}[damage])
+    damaged = {"cut": content[:-40], "empty": bytearray(), "bit": content, "longer": content + b"0"}
+    path.write_bytes(damaged[damage])
     again = row(tmp_path, SCENES, 6, 16)
     assert again.digest == digest
     assert np.array_equal(again.pictures, pictures)
@@ -73,6 +75,13 @@ def test_every_difference_has_a_file_of_its_own(tmp_path: Path) -> None:
     ]
     digests = {row(tmp_path, *other).digest for other in others}
     assert len(digests) == len(kept(tmp_path)) == len(others)
+
+
+def test_other_code_draws_anew(tmp_path: Path, drawn: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    row(tmp_path, SCENES, 6, 16)
+    monkeypatch.setattr(cache, "_code_digest", lambda: "changed")
+    row(tmp_path, SCENES, 6, 16)
+    assert drawn == [*range(6), *range(6)]
 
 
 def test_what_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ Make = Callable[..., dict[str, Scenes]]
 
 PINNED = {
     "scenes": "3c33fa8402c72b2c26415176959fb5bea144d5f10466a7fecdb63626c24ca04d",
-    "scenes_count": "7033f7edbe23c310fa72a42bab6943a11d09edd08143e2dcca747e0726163530",
+    "scenes_count": "82753c5e22399714e0352c94cac652f627f685b891cf01d52e2479e17b12275c",
     "scenes_facing": "7aa32e07beb3d70007b70524966cf93e80fe4d944d748c404026af2e16af7dff",
-    "scenes_fine": "c8f6d55a8b413ef2d4da3ada50a89c395a50cccb73d5b3957becc84d049022a1",
+    "scenes_fine": "2697424aebc83cf2f6c31b82bdf2789e49156352e6423e9d90c22e3e3f74dc0f",
     "scenes_narrow": "b3a7f91fce16d5d2e7813eef33140a788575de0a3e756a0aee3d2a71af9dab37",
-    "scenes_relation": "c1c18619f8397cf7c49fbca5f8882d1c8c4b2215d210dd3cd48237a60f53a89f",
+    "scenes_relation": "b9b186e63b43c9eb65837cc7bbf03a809a32ea9689aada256fd02707a8a6f411",
     "scenes_texture_conflict": "1625aba0e03b688ad12d6b6f78da29c090c5e9b51ab646e81252343a08678a87",
 }
 

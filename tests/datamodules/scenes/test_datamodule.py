@@ -1,11 +1,11 @@
 """Scenes as a data set for classification."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from datamodules.errors import DataError
 from datamodules.scenes.datamodule import ScenesDataModule
@@ -48,7 +48,7 @@ def test_seed_of_the_run_and_folder_leave_the_scenes_as_they_are(tmp_path: Path)
     again = ready(tmp_path / "one", seed=5)
     elsewhere = ready(tmp_path / "two")
     assert one.digest == again.digest == elsewhere.digest
-    others = [
+    others: list[dict[str, object]] = [
         {"draw_seed": 1},
         {"knobs": {**KNOBS, "noise": 0.0}},
         {"test_knobs": {"noise": 0.0}},
@@ -85,12 +85,11 @@ def test_a_mistake_is_one_line(tmp_path: Path, options: dict[str, object], error
     assert str(found.value) == error
 
 
-def test_presets_build_and_tell_their_classes(tmp_path: Path, preset: str) -> None:
-    conf = Path(__file__).parents[3] / "conf" / "datamodule"
-    cfg = OmegaConf.merge(OmegaConf.load(conf / "scenes.yaml"), OmegaConf.load(conf / f"{preset}.yaml"))
-    options = {key: cfg[key] for key in ("rule", "image_size")}
-    knobs = {key: OmegaConf.to_container(cfg[key]) for key in ("knobs", "test_knobs")}
-    data = ready(tmp_path, **options, **knobs)
+def test_presets_build_and_tell_their_classes(
+    tmp_path: Path, preset: str, configuration: Callable[[str], dict[str, object]]
+) -> None:
+    cfg = configuration(preset)
+    data = ready(tmp_path, **{key: cfg[key] for key in ("rule", "image_size", "knobs", "test_knobs")})
     expected = {"scenes": 8, "scenes_narrow": 8, "scenes_fine": 2, "scenes_facing": 2}
     assert data.spec.num_classes == expected.get(preset, 4)
     assert 0.2 < data.normalisation.mean[0] < 0.6

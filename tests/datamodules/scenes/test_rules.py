@@ -9,9 +9,10 @@ import pytest
 
 from datamodules.errors import DataError
 from datamodules.scenes.composing import Scenes, scenes_of
+from datamodules.scenes.drawing import draw
 from datamodules.scenes.factors import Factors
 from datamodules.scenes.rules import RULES
-from datamodules.scenes.scene import SHAPES, TEXTURES, Background, Thing
+from datamodules.scenes.scene import SHAPES, TEXTURES, Background, Scene, Thing
 from datamodules.scenes.stream import Stream
 
 Make = Callable[..., dict[str, Scenes]]
@@ -37,7 +38,7 @@ def test_a_class_changes_what_it_is_about_and_nothing_else(scenes: Make, preset:
     about: dict[str, Callable[[Thing], Thing]] = {
         "shape": lambda thing: replace(thing, shape=""),
         "facing": lambda thing: replace(thing, turn=(0, 0)),
-        "fine": lambda thing: replace(thing, notch=0),
+        "fine": lambda thing: replace(thing, notch=0, size=0),
         "relation": lambda thing: replace(thing, centre=(0, 0)),
     }
     train = scenes(preset)["train"]
@@ -63,7 +64,7 @@ def test_texture_agrees_in_training_and_misleads_in_the_test(scenes: Make) -> No
     made = scenes("scenes_texture_conflict")
     agreeing = {}
     for split in ("train", "test"):
-        pairs = Counter()
+        pairs: Counter[tuple[int, int]] = Counter()
         for index in range(1200):
             (thing,) = made[split].scene(index).things
             assert thing.shape == made[split].class_names[index % 4]
@@ -83,14 +84,26 @@ def test_count_has_so_many_things_of_one_colour(scenes: Make) -> None:
         assert len({(thing.colour, thing.texture) for thing in things}) == 1
 
 
-def test_area_in_all_and_size_of_one_tell_little_of_the_count(scenes: Make) -> None:
+def test_area_in_all_tells_little_of_the_count(scenes: Make) -> None:
     train = scenes("scenes_count")["train"]
     areas: dict[int, list[float]] = {label: [] for label in range(4)}
     for index in range(400):
         areas[train.label(index)].append(sum(thing.size**2 for thing in train.scene(index).things))
     means = [np.mean(areas[label]) for label in range(4)]
     # Without the scale it would be 4.
-    assert means[3] / means[0] < 2.1
+    assert means[3] / means[0] == pytest.approx(1.3, abs=0.15)
+
+
+def test_a_notch_takes_away_what_the_thing_is_larger_by(scenes: Make) -> None:
+    train = scenes("scenes_fine")["train"]
+    areas: list[list[int]] = [[], []]
+    for index in range(200):
+        for label, (things, background) in enumerate(under_every_label(train, index)):
+            drawing = draw(Scene(tuple(things), background), 96, Stream(0, "test"))
+            areas[label].append(int((drawing.instances > 0).sum()))
+            assert things[0].notch == (0.25 if label else 0)
+    # Without that it would be 0.925.
+    assert sum(areas[1]) / sum(areas[0]) == pytest.approx(1, abs=0.02)
 
 
 def test_an_arrow_points_to_its_side_in_the_picture(scenes: Make) -> None:
@@ -140,6 +153,14 @@ def test_an_arrow_points_to_its_side_in_the_picture(scenes: Make) -> None:
             (
                 "knobs.distance=16: must be at most 14.4 pixels at image_size=64 and size=[0.16, 0.18], "
                 "so that three such gaps and both things fit side by side"
+            ),
+        ),
+        (
+            "relation",
+            {"distance": 1},
+            (
+                "knobs.size=[0.4, 0.7]: must be smaller under rule=relation, at image_size=64 no room is left for "
+                "three gaps and both things side by side"
             ),
         ),
         ("nope", {}, "rule=nope: must be one of shape, texture_conflict, relation, count, fine, facing"),
