@@ -23,6 +23,7 @@ class RunOptions(BaseModel):
     ema_decay: float | None = Field(ge=0, lt=1)
     effective_field_images: int = Field(ge=0, le=4096)
     gradient_flow_every: int = Field(ge=0)
+    initial_errors: bool = False
     checkpoint_minutes: float = Field(gt=0, allow_inf_nan=False)
 
 
