@@ -16,6 +16,7 @@ from experiments.runs.execute import identity_of
 from experiments.runs.identity import identities, ingredients
 from experiments.runs.processes import shares
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
+from experiments.runs.recorded import without_weights
 from experiments.runs.result import RunResult
 from experiments.runs.source_files import code_digests, code_files
 from experiments.studies.plan import PlannedArm, PlannedRun
@@ -75,7 +76,7 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
     states = []
     for arm in arms:
         try:
-            assembly = assemble(arm.cfg)
+            assembly = _assembled(arm)
         except UserError as error:
             raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
         found = _identities(arm, assembly, seeds)
@@ -92,6 +93,15 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
         )
     _refuse_same_runs(states)
     return states
+
+
+def _assembled(arm: PlannedArm) -> Assembly:
+    """Build an arm; one that starts from a run of the study without its weights, which may not be there yet."""
+    if not arm.start:
+        return assemble(arm.cfg)
+    cfg = arm.cfg.copy()
+    without_weights(cfg)
+    return assemble(cfg)
 
 
 def _refuse_same_runs(states: Sequence[ArmState]) -> None:
