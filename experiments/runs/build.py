@@ -71,7 +71,8 @@ def assemble(cfg: DictConfig) -> Assembly:
         start = begin_from(cfg, network, measures)
         cfg = start.recorded_in(cfg)
     module = build_module(cfg, network, spec.num_classes, fine_tuning(cfg, network, measures))
-    measures = replace(measures, trainable_parameters=count_parameters(network).trainable)
+    if module.fine_tuning.frozen:
+        measures = replace(measures, trainable_parameters=count_parameters(network).trainable)
     _try_optimizer(cfg, module)
     build_trainer(cfg, callbacks=[], logger=None, run_dir=cfg.runs_dir)
     return Assembly(cfg, options, datamodule, network, module, measures, start)
