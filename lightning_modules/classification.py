@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.training import OptimizerFactory, SchedulerFactory, TrainingModule
 
 
@@ -137,6 +138,7 @@ class ClassificationModule(TrainingModule):
         label_smoothing: share of the target spread evenly over all classes (Szegedy et al. 2016, section 7).
         top_k: the x of each top-x error; `None` means 1 and 5 where there are more than five classes, else 1.
         aux_weight: weight of each auxiliary head's loss.
+        fine_tuning: what of the network is frozen, and the rate of its trunk; `None` trains all of it alike.
 
     Raises:
         ValueError: `label_smoothing` outside [0, 1), `aux_weight` negative, or an x of `top_k` that is not
@@ -154,8 +156,9 @@ class ClassificationModule(TrainingModule):
         label_smoothing: float = 0.0,
         top_k: list[int] | None = None,
         aux_weight: float = 0.3,
+        fine_tuning: FineTuning | None = None,
     ) -> None:
-        super().__init__(network, optimizer=optimizer, scheduler=scheduler, seed=seed)
+        super().__init__(network, optimizer=optimizer, scheduler=scheduler, seed=seed, fine_tuning=fine_tuning)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing={label_smoothing}: must be at least 0 and below 1")
         if aux_weight < 0:

@@ -1,10 +1,9 @@
 """From a configuration to what it names: data, network, LightningModule, trainer."""
 
 import contextlib
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic
@@ -21,21 +20,23 @@ from torch import nn
 from datamodules.classification import ClassificationDataModule
 from experiments.errors import UserError
 from experiments.measures.network import NetworkMeasures, measure
+from experiments.measures.parameters import count_parameters
 from experiments.runs import processes
 from experiments.runs.layer_probes import check as check_probed
 from experiments.runs.options import RunOptions
 from experiments.runs.ranges import check_batches
+from experiments.runs.start import Start, begin_from, fine_tuning
 from experiments.runs.validation import BUILDER_KEYS, validate
-from experiments.runs.weights import load_weights
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.fine_tuning import FineTuning, check_rates
 from lightning_modules.initialisation import initialise
 
-_LOG = logging.getLogger(__name__)
+_TRIED_STEPS = 10
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """A run, built and checked, before its first step."""
+    """A run, built and checked, before its first step; `start` is `None` where it starts from random weights."""
 
     cfg: DictConfig
     options: RunOptions
@@ -43,6 +44,7 @@ class Assembly:
     network: nn.Module
     module: ClassificationModule
     measures: NetworkMeasures
+    start: Start | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -67,21 +69,16 @@ def assemble(cfg: DictConfig) -> Assembly:
         check_probed(measures.input_shape)
     # Weights come after the first random numbers that any component draws: seeded by module, they depend on no order.
     initialise(network, options.seed)
+    start = None
     if cfg.model.weights is not None:
-        copied = load_weights(
-            network,
-            cfg.model.weights,
-            key_map=cfg.model.key_map,
-            key="model.weights",
-            architecture=cfg.choices.get("model"),
-            new_head=True,
-        )
-        if copied.left_out:
-            _LOG.warning("model.weights=%s: %s", cfg.model.weights, copied)
-    module = build_module(cfg, network, spec.num_classes)
-    _try_optimizer(cfg)
+        start = begin_from(cfg, network, measures)
+        cfg = start.recorded_in(cfg)
+    module = build_module(cfg, network, spec.num_classes, fine_tuning(cfg, network, measures))
+    if module.fine_tuning.frozen:
+        measures = replace(measures, trainable_parameters=count_parameters(network).trainable)
+    _try_optimizer(cfg, module)
     build_trainer(cfg, callbacks=[], logger=None, run_dir=cfg.runs_dir)
-    return Assembly(cfg, options, datamodule, network, module, measures)
+    return Assembly(cfg, options, datamodule, network, module, measures, start)
 
 
 def build_datamodule(cfg: DictConfig) -> ClassificationDataModule:
@@ -118,7 +115,9 @@ def build_network(cfg: DictConfig, num_classes: int, in_channels: int) -> nn.Mod
     return network
 
 
-def build_module(cfg: DictConfig, network: nn.Module, num_classes: int) -> ClassificationModule:
+def build_module(
+    cfg: DictConfig, network: nn.Module, num_classes: int, fine_tuning: FineTuning | None = None
+) -> ClassificationModule:
     """Wrap `network` in its task's LightningModule, with the optimizer and the schedule of `cfg`.
 
     Raises:
@@ -133,6 +132,7 @@ def build_module(cfg: DictConfig, network: nn.Module, num_classes: int) -> Class
         optimizer=_make("optimizer", cfg.optimizer),
         scheduler=_make("scheduler", cfg.scheduler),
         seed=int(cfg.seed),
+        fine_tuning=fine_tuning,
     )
     if not isinstance(module, ClassificationModule):
         raise UserError(f"model._target_={cfg.model._target_}: is no ClassificationModule")
@@ -224,11 +224,14 @@ def _refused_argument(error: BaseException | None) -> str | None:
 _REFUSALS = (ValueError, TypeError, HydraException, RuntimeError, OSError, ImportError, MisconfigurationException)
 
 
-def _try_optimizer(cfg: DictConfig) -> None:
-    """Build the optimizer and the schedule once, on one number, so that a wrong value fails before training."""
-    optimizer = _make("optimizer", cfg.optimizer)
+def _try_optimizer(cfg: DictConfig, module: ClassificationModule) -> None:
+    """Build the optimizer and the schedule once, so that a wrong value fails before training."""
     scheduler = _make("scheduler", cfg.scheduler)
     with _user_errors("optimizer"):
-        built = optimizer([nn.Parameter(torch.zeros(1))])
+        built = _make("optimizer", cfg.optimizer)([nn.Parameter(torch.zeros(1))])
     with _user_errors("scheduler"):
-        scheduler(built, total_steps=10)
+        scheduler(built, total_steps=_TRIED_STEPS)
+    if (factor := module.fine_tuning.trunk_lr_factor) != 1:
+        with _user_errors("model"):
+            built = module.make_optimizer()
+            check_rates(built, scheduler(built, total_steps=_TRIED_STEPS), factor, steps=_TRIED_STEPS)

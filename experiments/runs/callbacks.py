@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from experiments.runs.result import RunResult
+from lightning_modules.fine_tuning import rates
 
 MONITOR = "val/top1_error"
 
@@ -279,6 +280,7 @@ class EpochTimes(Callback):
             "time/steps_per_second": (trainer.global_step - self._first_step) / seconds,
             "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "train/epoch": float(trainer.current_epoch),
+            **rates(trainer.optimizers[0]),
         }
         self._recorder.metrics(values, step=trainer.global_step)
 

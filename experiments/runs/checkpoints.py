@@ -1,5 +1,6 @@
 """Checkpoints of others: reading their tensors, and running nothing that the file holds."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -52,6 +53,19 @@ def read_checkpoint(path: Path, named: str) -> StateDict:
         {name: value for name, value in state_dict.items() if isinstance(value, Tensor)},
         tuple(name for name, value in state_dict.items() if not isinstance(value, Tensor)),
     )
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors: their names, types, shapes and bytes, whatever file they lie in; hexadecimal.
+
+    What stands beside them, such as the times of a training, does not count: a training that is repeated to the bit
+    leaves other files with the same digest.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def published(architecture: str | None, name: str, named: str) -> StateDict:

@@ -30,9 +30,9 @@ from scipy import stats
 
 from experiments.errors import UserError
 from experiments.runs.checkpoints import read_checkpoint
-from experiments.runs.recorded import BEST
 from experiments.runs.rerun import Disagreement
 from experiments.runs.result import RunResult
+from experiments.runs.weight_sources import BEST
 from experiments.tracking.journal import FILE_NAME as JOURNAL
 from experiments.tracking.journal import read_metrics
 

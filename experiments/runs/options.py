@@ -32,8 +32,9 @@ class RunOptions(BaseModel):
     latency_batch: int = Field(default=0, ge=0, le=65536)
     linearity_images: Annotated[int, AfterValidator(_none_or_several)] = Field(default=0, le=64)
     gradient_flow_every: int = Field(ge=0)
-    probe_every: int = Field(ge=0)
-    probe_images: int = Field(ge=64, le=65536)
+    probe_every: int = Field(default=0, ge=0)
+    probe_images: int = Field(default=512, ge=64, le=65536)
+    initial_errors: bool = False
     checkpoint_minutes: float = Field(gt=0, allow_inf_nan=False)
 
 

@@ -9,7 +9,8 @@ from experiments.runs.allowed import check_allowed
 from experiments.runs.build import build_network
 from experiments.runs.configuration import load
 from experiments.runs.record import CONFIG_FILE
-from experiments.runs.recorded import best_checkpoint, recorded_data
+from experiments.runs.recorded import recorded_data
+from experiments.runs.weight_sources import best_checkpoint
 from experiments.runs.weights import load_weights
 
 

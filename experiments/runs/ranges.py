@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
+from experiments.runs.start_keys import check_start
 
 Allows = Callable[[Any], bool]
 
@@ -65,6 +66,12 @@ RANGES: tuple[tuple[str, Allows, str], ...] = (
     ("trainer.num_nodes", _whole(1), "must be a number of machines from 1"),
     ("trainer.accelerator", lambda value: value in _ACCELERATORS, "must be auto, cpu, gpu, cuda or mps"),
     ("trainer.devices", _devices, "must be a number from 1, a list of devices, or auto"),
+    ("model.frozen_batch_norm", lambda value: value in ("fixed", "adapt"), "must be fixed or adapt"),
+    (
+        "model.trunk_lr_factor",
+        lambda value: _from(0)(value) and 0 < value < math.inf,
+        "must be a factor above 0; model.freeze=trunk keeps the trunk as it is",
+    ),
 )
 
 
@@ -84,9 +91,7 @@ def check_ranges(cfg: DictConfig) -> None:
         raise UserError(f"trainer.devices={devices}: on the CPU must be a number of processes from 1, or auto")
     if cfg.optimizer.get("nesterov") and (not cfg.optimizer.get("momentum") or cfg.optimizer.get("dampening")):
         raise UserError("optimizer.nesterov=true: needs optimizer.momentum above 0 and no optimizer.dampening")
-    key_map = cfg.model.get("key_map")
-    if key_map is not None and cfg.model.get("weights") is None:
-        raise UserError(f"model.key_map={key_map}: goes with model.weights, which is null")
+    check_start(cfg.model)
 
 
 def check_batches(cfg: DictConfig, samples: Mapping[str, int]) -> None:

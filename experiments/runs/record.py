@@ -36,6 +36,7 @@ LATENCY_TAG = "whydeep.latency"
 DIFF_FILES = "uncommitted*.diff"
 PROVENANCE_FILE = "provenance.json"
 OWN_METRICS = ("time/", "best/", "spent/", "probe/", "selectivity/")  # of a run as a whole
+WEIGHTS_FILE = "weights.json"
 SHEET_SIZE = 8  # pictures a sheet
 TOLD_CHOICES = ("model", "datamodule", "augmentation", "optimizer", "scheduler")
 FEW_CLASSES = 20  # up to here each class has a metric of its own; beyond, they stand in a file
@@ -51,7 +52,7 @@ def provenance_files(run_dir: Path) -> list[Path]:
 def write_inputs(
     run_dir: Path, assembly: Assembly, identity: Identity, provenance: Provenance, *, session: int = 1
 ) -> list[str]:
-    """Write what the run is made from into its directory: configuration, identity, provenance, measures, split.
+    """Write what the run is made from into its directory: configuration, identity, measures, split, start.
 
     Provenance and uncommitted changes of the session that began the run stay; those of session n that continues it
     stand beside them as `provenance-<n>.json` and `uncommitted-<n>.diff`. The configuration is that of the latest: of
@@ -80,6 +81,8 @@ def write_inputs(
             "normalisation": asdict(datamodule.normalisation),
         },
     }
+    if assembly.start is not None:
+        files[WEIGHTS_FILE] = assembly.start.as_dict()
     for name, content in files.items():
         _write(run_dir / name, json.dumps(content, indent=2, default=str) + "\n")
     written = [CONFIG_FILE, *files]
@@ -129,6 +132,7 @@ def start(
             "whydeep.receptive_field_status": assembly.measures.status.value,
             "whydeep.receptive_field_reason": assembly.measures.reason or "none",
             **{f"whydeep.{group}": str(option) for group, option in assembly.cfg.choices.items()},
+            **({} if assembly.start is None else assembly.start.tags()),
         }
     )
     tracker.metrics({f"measure/{name}": value for name, value in scalars(assembly.measures).items()}, step=0)

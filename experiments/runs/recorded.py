@@ -16,9 +16,9 @@ from experiments.runs.build import Assembly, assemble
 from experiments.runs.configuration import load, nearest
 from experiments.runs.options import REOPENED_KEYS
 from experiments.runs.record import CONFIG_FILE, DATA_FILE
+from experiments.runs.start_keys import NO_WEIGHTS
+from experiments.runs.weight_sources import best_checkpoint
 from experiments.runs.weights import load_weights
-
-BEST = Path("checkpoints") / "best.ckpt"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def open_recorded(run_dir: Path, overrides: Sequence[str]) -> Assembly:
     checkpoint = best_checkpoint(run_dir)
     recorded = recorded_data(run_dir)
     # Where the run's own training started from does not matter any more.
-    cfg.model.weights = cfg.model.key_map = None
+    without_weights(cfg)
     assembly = assemble(cfg)
     data = assembly.datamodule
     if (data.digest, data.split.digest) != (recorded.digest, recorded.split_digest):
@@ -56,6 +56,13 @@ def open_recorded(run_dir: Path, overrides: Sequence[str]) -> Assembly:
         )
     load_weights(assembly.network, str(checkpoint), key_map=None)
     return assembly
+
+
+def without_weights(cfg: DictConfig) -> None:
+    """Let `cfg`, which may have been recorded by older code, start from no weights."""
+    for key, nothing in NO_WEIGHTS.items():
+        if key in cfg.model:
+            cfg.model[key] = nothing
 
 
 def recorded_data(run_dir: Path) -> RecordedData:
@@ -78,18 +85,6 @@ def recorded_data(run_dir: Path) -> RecordedData:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: missing or not what a run writes ({error})") from error
-
-
-def best_checkpoint(run_dir: Path) -> Path:
-    """Return the best checkpoint of the run in `run_dir`.
-
-    Raises:
-        UserError: it has none yet.
-    """
-    checkpoint = run_dir / BEST
-    if not checkpoint.is_file():
-        raise UserError(f"{run_dir}: has no {BEST} yet; a run writes it after its first validation")
-    return checkpoint
 
 
 def change(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

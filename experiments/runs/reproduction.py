@@ -23,11 +23,11 @@ from experiments.runs.likeness import Likeness, Spread, compare, finished
 from experiments.runs.options import EXECUTION_KEYS
 from experiments.runs.place import check_place, tracking_options
 from experiments.runs.provenance import collect
-from experiments.runs.recorded import BEST
 from experiments.runs.recorded_code import Recorded, recorded_code, run_there
 from experiments.runs.replicates import recorded_spread
 from experiments.runs.rerun import Order
 from experiments.runs.source_files import HOUSE
+from experiments.runs.weight_sources import BEST
 from experiments.tracking.afterwards import tag_ended_run
 from experiments.tracking.credentials import is_masked
 from experiments.tracking.leftovers import has_journal

@@ -71,6 +71,8 @@ def run_here(
         try:
             before = record.start(tracker, run_dir, assembly, identity, collect(command))
             shown = name if progress else None
+            if progress and assembly.start is not None:
+                print(masked(str(assembly.start)), file=sys.stderr)
             outcome = train(assembly, run_dir, tracker, TrackerLogger(tracker), name=shown, heartbeat=heartbeat)
             seen = record.finish(tracker, run_dir, assembly, outcome, before)
         except BaseException as error:

@@ -34,6 +34,7 @@ WATCHING = frozenset(
         "experiments.runs.heartbeat",
         "experiments.runs.inspection",
         "experiments.runs.layer_probes",
+        "experiments.runs.place",
         "experiments.runs.progress",
         "experiments.runs.ranges",
     }
@@ -44,7 +45,11 @@ _Version = tuple[int, int, int]
 
 def code_files(cfg: DictConfig) -> dict[str, Path]:
     """Return the source files, by module name, that the targets of `cfg` and the run itself reach by imports."""
-    return reached((*RUN_MODULES, *_targets(OmegaConf.to_container(cfg))), without=WATCHING)
+    # Which layers are the first ones is measured: there, the measures decide.
+    words = (OmegaConf.select(cfg, f"model.{key}", default=None) for key in ("copy", "freeze"))
+    measured = any(isinstance(word, str) and word.startswith("first:") for word in words)
+    without = WATCHING - {"experiments.measures"} if measured else WATCHING
+    return reached((*RUN_MODULES, *_targets(OmegaConf.to_container(cfg))), without=without)
 
 
 def reached(names: Iterable[str], *, without: frozenset[str] = frozenset()) -> dict[str, Path]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import Callback
-from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from experiments.runs.averaging import moving_average
 from experiments.runs.build import Assembly, build_trainer
 from experiments.runs.callbacks import Checkpoints, EpochTimes, Recorder, RunFailed, StepLosses
 from experiments.runs.gradient_flow import GradientFlow
@@ -65,7 +65,7 @@ def watchers(
     callbacks: list[Callback] = [losses, times, stop, checkpoints]
     if options.ema_decay is not None:
         # Before the others: a step is in the average when they save it.
-        callbacks.insert(0, EMAWeightAveraging(decay=options.ema_decay))
+        callbacks.insert(0, moving_average(options.ema_decay))
     if flow is not None:
         callbacks.insert(0, flow)
     if probes is not None:
@@ -121,6 +121,8 @@ def train(
         if probes is not None:
             stack.callback(lambda: write_layer_record(run_dir, probes.record))
         stack.enter_context(stop.watching())
+        if assembly.options.initial_errors and resumed is None:
+            _validate_untrained(assembly, run_dir, recorder)
         trainer.fit(assembly.module, datamodule=assembly.datamodule, ckpt_path=resumed, weights_only=True)
         checkpoints.settle(trainer)
         spent = trainer.current_epoch, trainer.global_step
@@ -145,6 +147,19 @@ def train(
     if assembly.cfg.trainer.limit_test_batches is None:
         check_whole(int(confusion.sum()), len(assembly.datamodule.split.test))
     return Outcome(metrics, confusion, counts.error_per_class(), checkpoints.best)
+
+
+def _validate_untrained(assembly: Assembly, run_dir: Path, recorder: Recorder) -> None:
+    """Record the errors on the validation split before any training, as `initial/val_top1_error` and so on.
+
+    By a trainer of its own: the callbacks of the training would take it for an epoch's validation.
+    """
+    module = assembly.module
+    trainer = build_trainer(assembly.cfg, callbacks=[], logger=None, run_dir=str(run_dir))
+    trainer.validate(module, datamodule=assembly.datamodule, verbose=False)
+    # Kept with the last errors, they are in every checkpoint.
+    module.last_errors = {f"initial/val_{name}": value for name, value in module.val_counts.errors().items()}
+    recorder.metrics(module.last_errors, step=0)
 
 
 def check_whole(counted: int, samples: int) -> None:

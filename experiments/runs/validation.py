@@ -18,7 +18,7 @@ from experiments.runs.ranges import check_ranges
 
 # Arguments that the builder fills in.
 INJECTED: dict[str, frozenset[str]] = {
-    "model": frozenset({"network", "num_classes", "optimizer", "scheduler", "seed"}),
+    "model": frozenset({"network", "num_classes", "optimizer", "scheduler", "seed", "fine_tuning"}),
     "model.network": frozenset({"num_classes", "in_channels"}),
     "datamodule": frozenset({"augmentation"}),
     "optimizer": frozenset({"params"}),
@@ -28,7 +28,18 @@ INJECTED: dict[str, frozenset[str]] = {
 }
 # Keys of a component that the builder reads itself.
 BUILDER_KEYS: dict[str, dict[str, Any]] = {
-    "model": {"network": dict[str, Any], "weights": str | None, "key_map": str | None, "suggested_lr": float}
+    "model": {
+        "network": dict[str, Any],
+        "weights": str | None,
+        "weights_digest": str | None,
+        "weights_identity": str | None,
+        "key_map": str | None,
+        "copy": str,
+        "freeze": str,
+        "frozen_batch_norm": str,
+        "trunk_lr_factor": float,
+        "suggested_lr": float,
+    }
 }
 # What a run decides itself; to set it would break the record.
 RESERVED = {

@@ -20,16 +20,17 @@ from experiments.studies.claimed_later import claimed_later
 from experiments.studies.comparison import Outcome, Replicate
 from experiments.studies.confound import Confound
 from experiments.studies.confounds import all_confounds, check_declared, planned_confounds
-from experiments.studies.execution import execute_all, jobs_of
+from experiments.studies.execution import execute_all, jobs_of, not_executed
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.forecast import Forecast, forecast, minutes
 from experiments.studies.gather import Gathered
 from experiments.studies.judging import judged
 from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
+from experiments.studies.pretraining import check_starts, look_at_pretraining, pretrain, started
 from experiments.studies.record import open_study
 from experiments.studies.report import FORMATS, Report, write_report
-from experiments.studies.state import RunState, look, look_again, remember
+from experiments.studies.state import ArmState, RunState, look, look_again, remember
 from experiments.studies.study import Study
 from experiments.studies.table import print_answer
 from experiments.studies.verdict import Verdict
@@ -126,7 +127,10 @@ class Conduct:
         for arm in arms:
             check_place(arm.cfg)
         check_declared(arms, study.declared)
+        self.pretraining = look_at_pretraining(arms, study.seeds, self._folder)
+        arms = started(arms, self.pretraining)
         self.states = look(arms, study.seeds, self._folder)
+        check_starts(self.states, self.pretraining)
         self._arms = arms
         self._planned_confounds = planned_confounds(arms, study.declared)
         written = write_down(name, varied, study, self.states, [*map(masked, command)])
@@ -152,14 +156,19 @@ class Conduct:
         """The study as it is written down before it runs."""
         return self._written
 
+    @property
+    def in_all(self) -> list[ArmState]:
+        """Its arms, and before them what they start from."""
+        return [*self.pretraining, *self.states]
+
     @cached_property
     def forecasts(self) -> list[Forecast]:
-        """Of one more run of each arm."""
-        return [forecast(state) for state in self.states]
+        """Of one more run of each of them all."""
+        return [forecast(state) for state in self.in_all]
 
     def minutes(self, workers: int) -> float:
         """Return how long the runs that are missing take, so many at a time."""
-        return minutes(self.states, self.forecasts, workers)
+        return minutes(self.in_all, self.forecasts, workers)
 
     def print_plan(self, console: Console, workers: int) -> None:
         """Print what would be run, what it takes, and what could be shown."""
@@ -167,7 +176,7 @@ class Conduct:
             console,
             self.title,
             self.study,
-            self.states,
+            self.in_all,
             self.forecasts,
             self._planned_confounds,
             power_sentences(self.study, self._done()),
@@ -176,19 +185,25 @@ class Conduct:
 
     def run(self, options: ExecutionOptions) -> Answer:
         """Run what is missing by now, and answer."""
+        self.pretraining = look_again(self.pretraining, self._folder)
         self.states = look_again(self.states, self._folder)
-        remember(self.states, self._folder)
+        remember(self.in_all, self._folder)
         tracking = self.tracking
         recorded = open_study(self._written, self.runs_dir, tracking)
         if tracking.deliver:
             recorded.wait()
         waiting = [one.run for one in self._in_order() if one.kind != "done"]
         jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
-        board = board_of(jobs, self.study.metric, options.workers)
-        execution = execute_all(jobs, options, board, progress=sys.stderr.isatty())
+        progress = sys.stderr.isatty()
+        before = pretrain(self.pretraining, options, self._folder / "jobs", self.study.metric, progress=progress)
+        if before.stopped_by is None:
+            board = board_of(jobs, self.study.metric, options.workers)
+            execution = execute_all(jobs, options, board, progress=progress)
+        else:
+            execution = not_executed(jobs, before.stopped_by)
         # Of runs that were done before, the store may lack the end.
-        before = [replace(run, result=_settled(run, tracking)) for run in self._done()]
-        ended = {(run.arm, run.seed): run for run in (*before, *execution.replicates)}
+        done = [replace(run, result=_settled(run, tracking)) for run in self._done()]
+        ended = {(run.arm, run.seed): run for run in (*done, *execution.replicates)}
         replicates = [ended[one.run.arm, one.run.seed] for one in self._in_order()]
         confounds = all_confounds(self._planned_confounds, replicates, self.study, self._arms)
         recorded.update(replace(with_run_ids(self._written, replicates), confounds=confounds))

@@ -67,8 +67,9 @@ def check_declared(arms: Sequence[PlannedArm], declared: Sequence[str]) -> None:
 
 
 def own_keys(arm: PlannedArm) -> set[str]:
-    """Return the keys that an arm sets, by itself or through the budget rule."""
-    return {override_key(override) for override in (*arm.cell.overrides, *arm.share.overrides)}
+    """Return the keys that an arm sets, by itself, through the budget rule or by the run that it starts from."""
+    start = next(iter(arm.start.values()), ())
+    return {override_key(override) for override in (*arm.cell.overrides, *arm.share.overrides, *start)}
 
 
 def recorded_confounds(

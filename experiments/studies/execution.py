@@ -66,6 +66,12 @@ class Execution:
     stopped_by: int | None
 
 
+def not_executed(jobs: Sequence[Job], stopped_by: int) -> Execution:
+    """Return what becomes of jobs that a signal kept from beginning."""
+    reason = "stopped before its turn"
+    return Execution([Replicate(job.arm, job.seed, "NOT RUN", None, reason, job.command) for job in jobs], stopped_by)
+
+
 def jobs_of(
     planned: Sequence[PlannedRun], folder: Path, label: Callable[[PlannedRun], Label] | None = None
 ) -> list[Job]:

@@ -1,7 +1,7 @@
 """From a study to its runs: one configuration for each arm and seed, all checked before the first one starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from experiments.runs.overrides import override_key, read_override
 from experiments.studies.budget import Allotted, Share, allot
 from experiments.studies.composing import Sources, compose_arm
 from experiments.studies.factors import Cell
+from experiments.studies.pretrained import PREFIX, started_by
 from experiments.studies.study import Study
 from experiments.tracking.credentials import masked
 
@@ -35,6 +36,8 @@ class PlannedArm:
         share: what the budget rule added to them.
         cfg: composed for the first seed.
         seed_keys: where the configuration holds the seed; empty where another seed changes something else too.
+        pretraining: the runs that its own start from.
+        start: by seed, the overrides that name the run to start from; empty until these are known.
     """
 
     cell: Cell
@@ -43,6 +46,8 @@ class PlannedArm:
     share: Share
     cfg: DictConfig
     seed_keys: tuple[str, ...]
+    pretraining: "PlannedArm | None" = None
+    start: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -54,11 +59,23 @@ class PlannedArm:
         if seed == self.cfg.seed:
             return self.cfg
         if not self.seed_keys:
-            return compose([*self.overrides, f"seed={seed}"])
+            return compose(self.overrides_at(seed))
         cfg = self.cfg.copy()
         for key in self.seed_keys:
             OmegaConf.update(cfg, key, seed)
         return cfg
+
+    def overrides_at(self, seed: int) -> tuple[str, ...]:
+        """Return what, given to `whydeep train`, makes the same run."""
+        start = self.start.get(seed, ())
+        replaced = {override_key(override) for override in start}
+        kept = (override for override in self.overrides if override_key(override) not in replaced)
+        return (*kept, *start, f"seed={seed}")
+
+    def starting_from(self, start: Mapping[int, tuple[str, ...]]) -> "PlannedArm":
+        """Return the arm with the runs that its own start from."""
+        arm = replace(self, start=start, seed_keys=())
+        return replace(arm, cfg=compose(arm.overrides_at(self.cfg.seed)))
 
     def content(self, seed: int) -> dict[str, Any]:
         """Return `configuration(seed)` as plain data; what does not depend on the seed is one object for all seeds."""
@@ -89,7 +106,7 @@ class PlannedRun:
     @property
     def overrides(self) -> tuple[str, ...]:
         """What, given to `whydeep train`, makes the same run."""
-        return (*self.planned.overrides, f"seed={self.seed}")
+        return self.planned.overrides_at(self.seed)
 
     @property
     def cfg(self) -> DictConfig:
@@ -143,6 +160,7 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         _refuse_unsaid_rates({name: composed[name] for name in unsaid})
     shares = allot(study.budget, {name: Allotted(composed[name], chosen[name]) for name in chosen}, study.baseline)
     arms = []
+    before = _pretraining(study, common, tuple(overrides))
     find = _SeedKeys(study.seeds[1]) if len(study.seeds) > FEW_SEEDS else None
     for cell in study.cells:
         share = shares[cell.name]
@@ -151,8 +169,19 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
         every = (*kept, *share.overrides)
         cfg = compose([*every, f"seed={first}"]) if share.overrides else composed[cell.name]
         keys = () if find is None else find(cfg, every)
-        arms.append(PlannedArm(cell, sources[cell.name], every, share, cfg, keys))
+        arms.append(PlannedArm(cell, sources[cell.name], every, share, cfg, keys, before.get(started_by(cell) or "")))
     return arms
+
+
+def _pretraining(study: Study, common: tuple[str, ...], given: tuple[str, ...]) -> dict[str, PlannedArm]:
+    """Compose the runs that arms start from; what is said for all arms holds for them, and what they say wins."""
+    planned = {}
+    for name, own in study.pretraining.items():
+        cell = Cell(f"{PREFIX}{name}", tuple(own), {}, is_baseline=False)
+        sources = Sources(cell.name, common, given, cell.overrides)
+        cfg = compose_arm(sources, study.seeds[0])
+        planned[name] = PlannedArm(cell, sources, sources.overrides, Share(), cfg, ())
+    return planned
 
 
 def _listed(override: str) -> str:

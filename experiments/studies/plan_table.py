@@ -111,7 +111,9 @@ def _totals(study: Study, states: Sequence[ArmState], forecasts: Sequence[Foreca
     runs = sum(len(state.replicates) for state in states)
     left = sum(map(remaining, states))
     counts = ", ".join(f"{count} {kind}" for kind in KINDS if (count := sum(state.count(kind) for state in states)))
-    sizes = ", ".join((_count(len(states), "arm"), _count(len(study.seeds), "seed"), f"equal {study.budget.equal}"))
+    started = [f"{len(study.pretraining)} pretraining"] if study.pretraining else []
+    arms = _count(len(study.cells), "arm")
+    sizes = ", ".join((*started, arms, _count(len(study.seeds), "seed"), f"equal {study.budget.equal}"))
     text = f"{_count(runs, 'run')} ({sizes}): {counts}"
     if not left:
         return text

@@ -16,6 +16,7 @@ from experiments.runs.identity import Identity, identities
 from experiments.runs.ingredients import changed_keys
 from experiments.runs.processes import shares
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
+from experiments.runs.recorded import without_weights
 from experiments.runs.result import RunResult
 from experiments.runs.source_files import code_digests, code_files
 from experiments.studies.plan import PlannedArm, PlannedRun
@@ -31,7 +32,7 @@ class RunState:
 
     Attributes:
         run: the planned run.
-        identity: its identity now.
+        own: its identity now.
         run_dir: where it lies, or will lie.
         kind: done; interrupted (goes on from its checkpoint); failed before; stale (done before something changed);
             to do.
@@ -40,11 +41,16 @@ class RunState:
     """
 
     run: PlannedRun
-    identity: str
+    own: Identity
     run_dir: Path
     kind: Kind
     result: RunResult | None = None
     why: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The digest of its identity now."""
+        return self.own.digest
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
     states = []
     for arm in arms:
         try:
-            assembly = assemble(arm.cfg)
+            assembly = _assembled(arm)
             found = _identities(arm, assembly, seeds)
         except UserError as error:
             raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
@@ -110,13 +116,22 @@ def look_again(states: Sequence[ArmState], folder: Path) -> list[ArmState]:
 
 
 def _again(arm: ArmState, before: Mapping[str, Sequence[str]]) -> Iterator[RunState]:
-    told = _Changes(arm.assembly.datamodule.digest)
+    told = _Changes()
     for one in arm.replicates:
         if one.kind == "done":
             yield one
         else:
             names = before.get(f"{arm.arm.name} {one.run.seed}", [])
-            yield _state(one.run, one.identity, Path(arm.arm.cfg.runs_dir), names, told)
+            yield _state(one.run, one.own, Path(arm.arm.cfg.runs_dir), names, told)
+
+
+def _assembled(arm: PlannedArm) -> Assembly:
+    """Build an arm; one that starts from a run of the study without its weights, which may not be there yet."""
+    if not arm.start:
+        return assemble(arm.cfg)
+    cfg = arm.cfg.copy()
+    without_weights(cfg)
+    return assemble(cfg)
 
 
 def _refuse_same_runs(states: Sequence[ArmState]) -> None:
@@ -200,19 +215,18 @@ def _place_of_data(cfg: DictConfig) -> str:
 
 
 def _state(run: PlannedRun, own: Identity, runs_dir: Path, before: Sequence[str], told: "_Changes") -> RunState:
-    identity = own.digest
-    name = attempts.stem(run.planned.cfg.choices, run.seed, identity)
+    name = attempts.stem(run.planned.cfg.choices, run.seed, own.digest)
     run_dir = attempts.latest(runs_dir, name)
     result = RunResult.read(run_dir)
     if result is None:
         if run_dir.exists():
-            return RunState(run, identity, run_dir, "interrupted")
-        return _stale(run, own, run_dir, before, told) or RunState(run, identity, run_dir, "to do")
-    attempts.refuse_others(result, identity)
+            return RunState(run, own, run_dir, "interrupted")
+        return _stale(run, own, run_dir, before, told) or RunState(run, own, run_dir, "to do")
+    attempts.refuse_others(result, own.digest)
     if result.status == "FINISHED":
-        return RunState(run, identity, run_dir, "done", result.again())
+        return RunState(run, own, run_dir, "done", result.again())
     kind: Kind = "failed" if result.status == "FAILED" else "interrupted"
-    return RunState(run, identity, run_dir, kind, result, result.reason or "")
+    return RunState(run, own, run_dir, kind, result, result.reason or "")
 
 
 def _stale(run: PlannedRun, own: Identity, run_dir: Path, before: Sequence[str], told: "_Changes") -> RunState | None:
@@ -221,7 +235,7 @@ def _stale(run: PlannedRun, own: Identity, run_dir: Path, before: Sequence[str],
         former = run_dir.parent / name
         result = RunResult.read(former)
         if result is not None and result.status == "FINISHED" and result.identity != own.digest:
-            return RunState(run, own.digest, run_dir, "stale", result, told.of(former, run, own.data))
+            return RunState(run, own, run_dir, "stale", result, told.of(former, run, own.data))
     return None
 
 

@@ -11,6 +11,7 @@ from experiments.runs.configuration import nearest
 from experiments.runs.overrides import first_double, is_override, override_key
 from experiments.studies.claim import Claim
 from experiments.studies.factors import ARM, Cell, cross
+from experiments.studies.pretrained import check_pretraining
 from experiments.studies.study_mistakes import mistake
 from experiments.studies.study_parts import LAPTOP, STRICT, Arm, Budget, Scale, check_name, named
 
@@ -27,6 +28,8 @@ class Study(BaseModel):
     Attributes:
         question: what the study asks, in one sentence.
         source: where the question comes from, such as the paper and section.
+        pretraining: by name, the overrides of runs that arms start from (`model.weights=pretraining:NAME`), one for
+            each seed; they are not compared.
         arms: by name; exactly one is the baseline. With `factors` they are crossed like one more factor.
         factors: levels by factor, each with its overrides; the first level is the baseline. A level `off` adds nothing
             to an arm's name, `on` adds the factor's name.
@@ -50,6 +53,7 @@ class Study(BaseModel):
 
     question: str = Field(min_length=1)
     source: str | None = None
+    pretraining: dict[str, list[str]] = {}
     arms: dict[str, Arm] = {}
     factors: dict[str, dict[str, list[str]]] = {}
     zip: list[list[str]] = []
@@ -116,6 +120,13 @@ class Study(BaseModel):
             raise ValueError(f"'{LAPTOP}' is the study as it is written; choose another name")
         return scales
 
+    @field_validator("pretraining")
+    @classmethod
+    def _real_pretraining(cls, pretraining: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name in pretraining:
+            check_name(name, "a pretraining")
+        return pretraining
+
     @field_validator("arms")
     @classmethod
     def _one_baseline(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
@@ -146,6 +157,7 @@ class Study(BaseModel):
             raise ValueError("arms: a study needs arms, or factors that make them")
         for cell in self.cells:
             _refuse_doubles(cell)
+        check_pretraining(self.pretraining, self.cells)
         return self
 
     @property
@@ -197,6 +209,9 @@ class Study(BaseModel):
         changed = {**self.model_dump(by_alias=True), "overrides": [*overrides, *scale.overrides]}
         if scale.seeds is not None:
             changed["seeds"] = scale.seeds
+        if unknown := scale.pretraining.keys() - self.pretraining.keys():
+            raise UserError(f"scales.{name}.pretraining.{min(unknown)}: {nearest(min(unknown), self.pretraining)}")
+        changed["pretraining"] = {**self.pretraining, **scale.pretraining}
         return checked(changed, f"scales.{name}.")
 
 
@@ -211,13 +226,16 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
     except ValidationError as error:
         raise StudyError(where + mistake(error, Study, content)) from error
     lists: list[tuple[str, Sequence[str]]] = [("overrides", study.overrides)]
+    lists += [(f"pretraining.{name}", overrides) for name, overrides in study.pretraining.items()]
     lists += [(f"arms.{name}.overrides", arm.overrides) for name, arm in study.arms.items()]
     lists += [
         (f"factors.{name}.{level}", overrides)
         for name, levels in study.factors.items()
         for level, overrides in levels.items()
     ]
-    lists += [(f"scales.{name}.overrides", scale.overrides) for name, scale in study.scales.items()]
+    for name, scale in study.scales.items():
+        lists.append((f"scales.{name}.overrides", scale.overrides))
+        lists += [(f"scales.{name}.pretraining.{of}", overrides) for of, overrides in scale.pretraining.items()]
     for key, overrides in lists:
         if doubled := first_double(overrides):
             raise StudyError(f"{where}{key}: '{override_key(doubled)}' is set twice; one of them must go")

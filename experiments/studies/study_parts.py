@@ -53,11 +53,12 @@ class Budget(BaseModel):
 
 
 class Scale(BaseModel):
-    """The same study smaller or larger: what replaces the study's own overrides and seeds."""
+    """The same study smaller or larger: what replaces the study's own overrides, pretraining and seeds."""
 
     model_config = STRICT
 
     overrides: list[str] = []
+    pretraining: dict[str, list[str]] = {}
     seeds: Any = None
 
 

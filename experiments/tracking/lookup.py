@@ -9,6 +9,7 @@ from experiments.errors import UserError
 from experiments.tracking.addresses import sqlite_file
 from experiments.tracking.card import FILE_NAME as CARD_NAME
 from experiments.tracking.card import CardFile, RunCard, read_card, run_dirs
+from experiments.tracking.locks import exclusive
 from experiments.tracking.options import TrackingOptions
 from experiments.tracking.store import FetchedRun, Store
 from experiments.tracking.store_errors import RefusedError, RunGoneError, StoreAwayError
@@ -103,6 +104,13 @@ def _ask(store: Store, reference: str) -> FetchedRun | None:
 
 def _download(runs_dir: Path, store: Store, run: FetchedRun) -> Path:
     target = runs_dir / _DOWNLOADS / run.run_id
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The processes of one run may all want it.
+    with exclusive(target.with_name(f"{run.run_id}.lock")):
+        return target if read_card(target) is not None else _fetched(target, store, run)
+
+
+def _fetched(target: Path, store: Store, run: FetchedRun) -> Path:
     draft = target.with_name(f"{run.run_id}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)

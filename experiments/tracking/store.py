@@ -46,6 +46,17 @@ class FetchedRun:
     status: Status
 
 
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version of a registered model as the store tells it: `place` is where its files lie, `created` a time."""
+
+    name: str
+    number: str
+    place: str
+    created: int
+    run_id: str | None
+
+
 class Store:
     """The calls that recording needs. Every method raises StoreAwayError, RefusedError or RunGoneError, nothing else.
 
@@ -273,3 +284,30 @@ class Store:
         client = self.client
         with translated(), patient_http(self.patience):
             client.download_artifacts(run_id, "", str(folder))
+
+    def model_version(self, name: str, *, version: str | None, alias: str | None) -> ModelVersion:
+        """A version of a registered model, by its number or by an alias."""
+        client = self.client
+        with translated():
+            if version is None:
+                found = client.get_model_version_by_alias(name, str(alias))
+            else:
+                found = client.get_model_version(name, version)
+            return ModelVersion(
+                name=found.name,
+                number=str(found.version),
+                # Of a model that a run logged, the registry has a name; this is where its files lie.
+                place=client.get_model_version_download_uri(name, str(found.version)),
+                created=int(found.creation_timestamp),
+                run_id=found.run_id or None,
+            )
+
+    def download(self, place: str, folder: Path) -> None:
+        """Fetch the files that lie at an address of the store's."""
+        uri = self.destination.uri
+        _ = self.client
+        from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - MLflow is imported late, as the module says
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with translated(), patient_http(self.patience):
+            download_artifacts(artifact_uri=place, dst_path=str(folder), tracking_uri=uri, registry_uri=uri)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 
 from experiments.runs.build import assemble
 from experiments.runs.configuration import compose
+from experiments.runs.evaluation import evaluate
 from experiments.runs.execute import identity_of
 from experiments.tracking.locks import RunLock, is_locked
 from tests.experiments.conftest import TOY, Start, Whydeep, environment
-from tests.experiments.recorded import history, recorded, result, run_dirs, until
+from tests.experiments.recorded import history, recorded, result, run_dirs, until, weights
 
 DDP = ("trainer.strategy=ddp", "trainer.accelerator=cpu")
 TWO = (*DDP, "trainer.devices=2")
@@ -86,6 +88,22 @@ def test_two_processes_train_what_one_does(whydeep: Whydeep, tmp_path: Path) -> 
         assert [step for step, _ in mine] == [step for step, _ in theirs]
         assert [value for _, value in theirs] == pytest.approx([value for _, value in mine], rel=1e-6), metric
     assert samples_of(double) == samples_of(single)
+
+
+def test_two_processes_leave_frozen_layers_as_they_are(whydeep: Whydeep, tmp_path: Path) -> None:
+    frozen = ("model.freeze=first:1", "model.trunk_lr_factor=0.5", "ema_decay=0.9", "initial_errors=true")
+    done = whydeep("train", *TOY, *TWO, *frozen, "runs_dir=runs")
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = run_dirs(tmp_path)
+    untrained = assemble(compose([*TOY, *frozen, f"runs_dir={tmp_path}"]))
+    before = untrained.module
+    after = weights(run_dir, "best")
+    names = {f"network.{name}" for name in before.fine_tuning.frozen}
+    assert names != set()
+    assert {name for name, value in before.state_dict().items() if torch.equal(value, after[name])} == names
+    metrics = result(run_dir)["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["initial/val_top1_error"] == evaluate(untrained, "val").errors["top1_error"]
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[int]:

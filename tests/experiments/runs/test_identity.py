@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments.runs.configuration import compose
-from experiments.runs.identity import identify, identities
+from experiments.runs.identity import identify, identities, ingredients, with_weights_digest
 
 DATA = "d" * 64
 
@@ -29,6 +30,9 @@ def test_the_same_run_has_the_same_identity() -> None:
         "trainer.accumulate_grad_batches=2",
         "trainer.precision=64-true",
         "ema_decay=0.9",
+        "model.freeze=trunk",
+        "model.frozen_batch_norm=adapt",
+        "model.trunk_lr_factor=0.2",
     ],
 )
 def test_what_decides_the_result_changes_it(override: str) -> None:
@@ -54,16 +58,36 @@ def test_how_it_is_executed_does_not(override: str) -> None:
     assert digest(override) == digest()
 
 
-@pytest.mark.parametrize("key", ["model.weights", "model.key_map"])
-def test_files_count_by_their_content(key: str, tmp_path: Path) -> None:
-    one, other = tmp_path / "one.pt", tmp_path / "other.pt"
-    one.write_bytes(b"a")
-    other.write_bytes(b"a")
-    before = digest(f"{key}={one}")
-    assert before == digest(f"{key}={other}")
+def test_a_key_map_counts_by_its_content(tmp_path: Path) -> None:
+    weights, one, other = tmp_path / "weights.pt", tmp_path / "one.yaml", tmp_path / "other.yaml"
+    torch.save({"conv1.weight": torch.ones(2, 2)}, weights)
+    one.write_text("a: b")
+    other.write_text("a: b")
+    before = digest(f"model.weights={weights}", f"model.key_map={one}")
+    assert before == digest(f"model.weights={weights}", f"model.key_map={other}")
+    assert before != digest(f"model.weights={weights}")
+    one.write_text("a: c")
+    assert before != digest(f"model.weights={weights}", f"model.key_map={one}")
+
+
+def test_weights_count_by_their_values(tmp_path: Path) -> None:
+    def saved(name: str, value: float, **beside: object) -> str:
+        torch.save({"state_dict": {"conv1.weight": torch.full((2, 2), value)}, **beside}, tmp_path / name)
+        return f"model.weights={tmp_path / name}"
+
+    before = digest(saved("one.pt", 1.0, seconds=3.0))
+    assert before == digest(saved("other.ckpt", 1.0, seconds=4.0))
     assert before != digest()
-    one.write_bytes(b"b")
-    assert before != digest(f"{key}={one}")
+    assert before != digest(saved("one.pt", 2.0, seconds=3.0))
+
+
+def test_the_recorded_digest_of_weights_stands_for_them(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.ones(2, 2)}, tmp_path / "weights.pt")
+    asked = compose([f"model.weights={tmp_path / 'weights.pt'}"])
+    recorded = with_weights_digest(asked)
+    recorded.model.weights = "run:0123456789abcdef"
+    assert identify(recorded, DATA) == identify(asked, DATA)
+    assert ingredients(recorded) == ingredients(with_weights_digest(asked))
 
 
 def test_other_data_change_it() -> None:

@@ -37,6 +37,18 @@ from experiments.runs.validation import validate
         "model.key_map=auto",
         "model.weights=3",
         "model.key_map=[1]",
+        "model.copy=trunk",
+        "model.weights_digest=abc",
+        "model.freeze=head",
+        "model.freeze=all",
+        "model.freeze=first:0",
+        "model.freeze=first:two",
+        "model.freeze=[1]",
+        "model.frozen_batch_norm=learn",
+        "model.trunk_lr_factor=0",
+        "model.trunk_lr_factor=inf",
+        "model.weights=run:",
+        "model.weights=models:/name",
     ],
 )
 def test_out_of_range(override: str) -> None:

@@ -208,3 +208,10 @@ def test_a_run_without_all_that_does_not_count_ends_in_the_same_weights(
     assert errors == same_errors
     assert weights.keys() == same_weights.keys()
     assert all(torch.equal(tensor, same_weights[name]) for name, tensor in weights.items())
+
+
+def test_the_measures_count_where_they_say_which_layers_are_the_first() -> None:
+    measures = "experiments.measures.network"
+    assert measures not in code_files(compose(["model.freeze=trunk"]))
+    assert measures in code_files(compose(["model.freeze=first:3"]))
+    assert measures in code_files(compose(["model.weights=weights.pt", "model.copy=first:3"]))

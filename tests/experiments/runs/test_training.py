@@ -109,6 +109,13 @@ VARIANTS = {
     # The third epoch, after which it ends, is not validated.
     "validated every second epoch": ("trainer.check_val_every_n_epoch=2", "trainer.max_epochs=3"),
     "limited": ("trainer.limit_train_batches=3",),
+    "fine-tuned": (
+        "model.freeze=first:1",
+        "model.trunk_lr_factor=0.2",
+        "trainer.gradient_clip_val=0.5",
+        "ema_decay=0.8",
+        "initial_errors=true",
+    ),
 }
 
 
@@ -158,7 +165,7 @@ def test_an_interrupted_training_ends_as_one_that_is_not(
         mine, theirs = checkpoint(tmp_path, name), checkpoint(whole, name)
         assert mine["epoch"] == theirs["epoch"]
         assert_equal_bits(mine["state_dict"], theirs["state_dict"])
-        if variant == "averaged":
+        if variant in ("averaged", "fine-tuned"):
             assert_equal_bits(mine["current_model_state"], theirs["current_model_state"])
     assert timeless({(name, 0): value for name, value in resumed.metrics.items()}) == timeless(
         {(name, 0): value for name, value in outcome.metrics.items()}

@@ -10,7 +10,8 @@ from torchvision import models
 
 from datamodules.normalisation import Normalisation
 from experiments.errors import UserError
-from experiments.runs.weights import load_weights
+from experiments.runs.checkpoints import StateDict, published
+from experiments.runs.weights import copy_weights, load_weights
 from lightning_modules.networks.googlenet import GoogLeNet
 
 
@@ -59,7 +60,10 @@ def test_a_head_for_other_classes_stays_new_only_when_asked(tmp_path: Path) -> N
     path = saved(tmp_path, source.state_dict())
     with pytest.raises(UserError, match=r"'head\.weight' is \(9, 5\), the network's is \(4, 5\)"):
         load_weights(target, path, key_map=None)
-    load_weights(target, path, key_map=None, new_head=True)
+    copied = copy_weights(target, StateDict(source.state_dict()), path, key_map=None, new_head=True)
+    assert str(copied) == (
+        "copied 7 tensors, skipped 2 (head.weight 9x5, head.bias 9), newly initialised 2 (head.weight 4x5, head.bias 4)"
+    )
     assert torch.equal(target.conv.weight, source.conv.weight)
     assert torch.equal(target.head.weight, head)
 
@@ -67,7 +71,7 @@ def test_a_head_for_other_classes_stays_new_only_when_asked(tmp_path: Path) -> N
 def test_pictures_of_other_channels_are_named(tmp_path: Path) -> None:
     path = saved(tmp_path, network(channels=3).state_dict())
     with pytest.raises(UserError, match="was trained on pictures of 3 channels, these have 1"):
-        load_weights(network(channels=1), path, key_map=None, new_head=True)
+        load_weights(network(channels=1), path, key_map=None)
 
 
 def test_missing_tensors_are_named_and_nothing_is_copied(tmp_path: Path) -> None:
@@ -112,13 +116,32 @@ def test_safetensors_are_loaded(tmp_path: Path) -> None:
     assert same(target, source)
 
 
-def test_a_head_for_other_classes_stays_new_where_names_differ_too(tmp_path: Path) -> None:
+def test_a_head_for_other_classes_stays_new_where_names_differ_too() -> None:
     source, target = network(classes=9), network()
     head = target.head.weight.clone()
-    path = saved(tmp_path, {name.replace("head", "linear"): t for name, t in source.state_dict().items()})
-    load_weights(target, path, key_map="auto", new_head=True)
+    state = {name.replace("head", "linear"): tensor for name, tensor in source.state_dict().items()}
+    copy_weights(target, StateDict(state), "weights", key_map="auto", new_head=True)
     assert torch.equal(target.conv.weight, source.conv.weight)
     assert torch.equal(target.head.weight, head)
+
+
+def test_a_part_is_copied_whatever_the_rest_is_like() -> None:
+    source, target = network(), network()
+    state = {**source.state_dict(), "more.weight": torch.zeros(3, 5)}
+    state["head.weight"] = torch.zeros(9, 6)
+    del state["norm.bias"]
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    part = frozenset({"conv.weight", "conv.bias"})
+    copied = copy_weights(target, StateDict(state), "weights", key_map=None, part=part)
+    after = target.state_dict()
+    assert torch.equal(after["conv.weight"], state["conv.weight"])
+    assert all(torch.equal(after[name], before[name]) for name in after.keys() - part)
+    assert {tensor.name for tensor in copied.copied} == part
+    assert ("more.weight", (3, 5)) in copied.skipped
+    assert ("head.weight", (9, 6)) in copied.skipped
+    assert {tensor.name for tensor in copied.new} == set(after) - part - {"norm.num_batches_tracked"}
+    with pytest.raises(UserError, match=r"lacks 'norm\.bias' \(1 tensors"):
+        copy_weights(target, StateDict(state), "weights", key_map=None, part=part | {"norm.bias"})
 
 
 @pytest.mark.parametrize("key_map", [None, "auto"])
@@ -140,7 +163,7 @@ def test_torchvisions_googlenet_with_auxiliary_heads_gives_torchvisions_outputs(
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(theirs.state_dict(), tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2])
     network = GoogLeNet(num_classes=1000).eval()
-    copied = load_weights(network, "torchvision:IMAGENET1K_V1", key_map=None, architecture="googlenet")
+    copied = copy_weights(network, published("googlenet", "IMAGENET1K_V1", "weights"), "weights", key_map=None)
     assert len(copied.left_out) == len([name for name in theirs.state_dict() if name.startswith("aux")]) > 0
     pictures = torch.rand(2, 3, 64, 64)
     imagenet, half = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), Normalisation((0.5,) * 3, (0.5,) * 3)

@@ -1,0 +1,71 @@
+"""The runs of a study that its arms start from: trained before them, once for each seed.
+
+Which run an arm starts from is said by its identity, which is known before it has run: the arms are planned with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.errors import UserError
+from experiments.runs.checkpoints import StateDict
+from experiments.runs.label import Label
+from experiments.runs.start import copy_part
+from experiments.runs.start_keys import KEY, RUN
+from experiments.studies.board import board_of
+from experiments.studies.execution import Execution, execute_all, jobs_of
+from experiments.studies.execution_options import ExecutionOptions
+from experiments.studies.plan import PlannedArm
+from experiments.studies.state import ArmState, look
+
+
+def look_at_pretraining(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list[ArmState]:
+    """Return the state of the runs that `arms` start from, as `look` does."""
+    planned = {arm.pretraining.name: arm.pretraining for arm in arms if arm.pretraining is not None}
+    return look(list(planned.values()), seeds, folder)
+
+
+def started(arms: Sequence[PlannedArm], pretraining: Sequence[ArmState]) -> list[PlannedArm]:
+    """Return the arms with the runs that theirs start from."""
+    known = {state.arm.name: _starts(state) for state in pretraining}
+    return [arm if arm.pretraining is None else arm.starting_from(known[arm.pretraining.name]) for arm in arms]
+
+
+def _starts(state: ArmState) -> Mapping[int, tuple[str, ...]]:
+    return {
+        one.run.seed: (f"{KEY}={RUN}{one.run_dir.name}", f"{KEY}_identity={one.identity}") for one in state.replicates
+    }
+
+
+def check_starts(states: Sequence[ArmState], pretraining: Sequence[ArmState]) -> None:
+    """See that the weights, which nobody has trained yet, will fit.
+
+    Raises:
+        UserError: they do not; one line that names the arm.
+    """
+    before = {state.arm.name: state.assembly.network for state in pretraining}
+    for state in states:
+        if state.arm.pretraining is not None:
+            source = StateDict(before[state.arm.pretraining.name].state_dict())
+            try:
+                copy_part(state.arm.cfg, state.assembly.network, state.assembly.measures, source)
+            except UserError as error:
+                raise state.arm.sources.blamed(error, state.arm.sources.named_by(error)) from error
+
+
+def pretrain(
+    pretraining: Sequence[ArmState], options: ExecutionOptions, folder: Path, metric: str, *, progress: bool
+) -> Execution:
+    """Run what is missing of the runs that arms start from; those of one that fails fail, too.
+
+    Args:
+        pretraining: their states.
+        options: how.
+        folder: keeps the files of the study's jobs.
+        metric: told of each run.
+        progress: show epochs and errors of the run.
+    """
+    missing = [one.run for state in pretraining for one in state.replicates if one.kind != "done"]
+    jobs = jobs_of(missing, folder, lambda run: Label(f"{run.arm} seed {run.seed}"))
+    if not jobs:
+        return Execution([], None)
+    return execute_all(jobs, options, board_of(jobs, metric, options.workers), progress=progress)

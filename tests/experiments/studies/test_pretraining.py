@@ -1,0 +1,152 @@
+"""Arms that start from runs of the study's own: planned before these have run, trained after them, led back to them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.errors import UserError
+from experiments.runs.configuration import compose
+from experiments.runs.identity import identify
+from experiments.studies.conduct import Answer, Conduct
+from experiments.studies.execution_options import ExecutionOptions
+from experiments.studies.prepared import prepare
+from experiments.studies.study import Study, checked
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
+
+COMMON = [
+    "model=conv5x5",
+    "model.network.widths=[4,4]",
+    "datamodule=digits",
+    "datamodule.image_size=8",
+    "datamodule.few_samples=4",
+    "effective_field_images=0",
+    "trainer.max_epochs=1",
+]
+START = "model.weights=pretraining:more"
+ARMS = {
+    "scratch": {"overrides": ["model.freeze=none"], "role": "baseline"},
+    "tuned": {"overrides": [START]},
+    "frozen": {"overrides": [START, "model.freeze=trunk"]},
+}
+MORE = ["datamodule.few_samples=20", "trainer.max_epochs=2"]
+
+
+def study(**changed: Any) -> Study:  # noqa: ANN401 - parts of a study
+    asked = {
+        "question": "Does it help to have seen more?",
+        "pretraining": {"more": MORE},
+        "arms": ARMS,
+        "seeds": [3],
+        "metric": "test/top1_error",
+        "overrides": COMMON,
+    }
+    return checked({**asked, **changed}, "")
+
+
+def conduct(folder: Path, of: Study) -> Conduct:
+    overrides = [f"runs_dir={folder / 'runs'}", "tracking.deliver=false"]
+    return Conduct(of, prepare(of, "more", overrides), "more", "laptop", overrides, ["whydeep", "study"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def planned(place: Path) -> Conduct:
+    return conduct(place, study())
+
+
+@pytest.fixture(scope="module")
+def answer(planned: Conduct) -> Answer:
+    return planned.run(ExecutionOptions("here", 1))
+
+
+def test_all_runs_are_planned_before_any_has_run(planned: Conduct, answer: Answer) -> None:
+    (before,) = planned.pretraining
+    assert before.arm.name == "pretraining.more"
+    assert before.count("to do") == 1
+    assert [state.count("to do") for state in planned.states] == [1, 1, 1]
+    # They were run as what they had been planned as.
+    ended = {run.arm: run.result for run in answer.gathered.comparison.replicates}
+    for state in planned.states:
+        result = ended[state.arm.name]
+        assert result is not None
+        assert result.identity == state.replicates[0].identity
+
+
+def test_arms_start_from_the_run_of_their_seed(place: Path, planned: Conduct, answer: Answer) -> None:
+    assert answer.complete
+    source = planned.pretraining[0].replicates[0].run_dir
+    assert (source / "result.json").is_file()
+    assert len(list((place / "runs").glob("*/result.json"))) == 4
+    told = {
+        state.arm.name: json.loads(file.read_text())
+        for state in planned.states
+        if (file := state.replicates[0].run_dir / "weights.json").is_file()
+    }
+    key = json.loads((source / "tracking.json").read_text())["key"]
+    assert {name: content["run_id"] for name, content in told.items()} == {"tuned": key, "frozen": key}
+    assert told["tuned"]["digest"] == told["frozen"]["digest"]
+
+
+def test_nothing_of_it_is_run_twice(place: Path, answer: Answer) -> None:
+    assert answer.complete
+    again = conduct(place, study())
+    assert [state.count("done") for state in (*again.pretraining, *again.states)] == [1, 1, 1, 1]
+    assert again.minutes(1) == 0
+
+
+def test_another_pretraining_makes_other_runs(place: Path, answer: Answer) -> None:
+    assert answer.complete
+    other = conduct(place, study(pretraining={"more": [*MORE[:1], "trainer.max_epochs=3"]}))
+    assert [state.count("done") for state in (*other.pretraining, *other.states)] == [0, 1, 0, 0]
+    # What has become stale, and why, is said of these as of all runs.
+    assert "model.weights" in other.states[1].replicates[0].why
+    assert "trainer.max_epochs" in other.pretraining[0].replicates[0].why
+
+
+def test_its_command_makes_the_same_run_alone(planned: Conduct, answer: Answer) -> None:
+    assert answer.complete
+    run = planned.states[1].replicates[0]
+    overrides = [override for override in run.run.overrides if not override.startswith("experiment=")]
+    alone = identify(compose(overrides), planned.states[1].assembly.datamodule.digest)
+    assert alone.digest == run.identity
+    assert run.run.command[2:] == list(run.run.overrides)
+
+
+def test_nothing_differs_unsaid(planned: Conduct) -> None:
+    assert planned.written.confounds == ()
+
+
+def test_weights_that_will_not_fit_are_found_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^arm tuned: override model\.weights=pretraining:more: '\S+' is \(6, 6, 5, 5\)"
+    ):
+        conduct(tmp_path, study(pretraining={"more": ["model.network.widths=[6,6]"]}))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"pretraining": {}}, r"arm tuned: model\.weights=pretraining:more: no such pretraining"),
+        ({"pretraining": {"more": MORE, "less": []}}, r"pretraining: no arm starts from 'less'"),
+        ({"pretraining": {"more": ["seed=3"]}}, r"^pretraining\.more: 'seed=3' is set for each run"),
+        ({"pretraining": {"more": [*MORE, MORE[0]]}}, r"^pretraining\.more: 'datamodule\.few_samples' is set twice"),
+    ],
+)
+def test_mistakes(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        study(**changed)
+
+
+def test_a_scale_has_a_pretraining_of_its_own() -> None:
+    scaled = study(scales={"toy": {"pretraining": {"more": ["trainer.max_epochs=1"]}}}).at_scale("toy")
+    assert scaled.pretraining == {"more": ["trainer.max_epochs=1"]}
+    with pytest.raises(UserError, match=r"scales\.toy\.pretraining\.les: .*allowed: more"):
+        study(pretraining={"more": MORE}, scales={"toy": {"pretraining": {"les": []}}}).at_scale("toy")
