@@ -16,7 +16,8 @@ from experiments.studies.confound import Confound
 from experiments.studies.environments import Environment, Origin
 from experiments.studies.intervals import Estimate
 from experiments.studies.report import report_section
-from tests.experiments.studies.test_report import CLAIM, REFUTED, RUN_IDS, Decided, Page, comparison, gathered, study
+from tests.experiments.studies.reported import CLAIM, REFUTED, RUN_IDS, Decided, comparison, gathered, study
+from tests.experiments.studies.test_report import Page
 
 CHAPTER = Chapter("Why & how?", (Part("First part", ("two", "one")), Part("Second part", ("stacked_filters",))))
 EXACT = Decided("exact", "supported", Estimate((0.0,), 0.0, None, None, "exact"), None, None, "exactly 0, as claimed")

@@ -10,7 +10,7 @@ from experiments.studies.report import render, report_context
 from experiments.studies.study_parts import Budget
 from experiments.studies.written import WrittenArm, WrittenStudy
 from experiments.tracking.stored_run import StoredRun
-from tests.experiments.studies.test_report import comparison, gathered, study
+from tests.experiments.studies.reported import comparison, gathered, study
 
 
 def written(*arms: tuple[str, ...], budget: Budget | None = None, declared: tuple[str, ...] = ()) -> WrittenStudy:
