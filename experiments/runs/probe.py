@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from experiments.runs.allocator import keep_freed_memory
 from experiments.runs.build import Assembly
 
 WARM_UP, MOST_STEPS = 2, 20
@@ -25,6 +26,7 @@ class StepTimes:
 
 def time_steps(assembly: Assembly) -> StepTimes:
     """Time training steps on the CPU with a copy of the module: augmentation, both passes, update; the median."""
+    keep_freed_memory()
     module = copy.deepcopy(assembly.module).train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
     batches = itertools.chain.from_iterable(itertools.repeat(assembly.datamodule.train_dataloader()))

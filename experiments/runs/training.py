@@ -10,6 +10,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from experiments.runs.allocator import keep_freed_memory
 from experiments.runs.averaging import moving_average
 from experiments.runs.build import Assembly, build_trainer
 from experiments.runs.callbacks import Checkpoints, EpochTimes, Recorder, RunFailed, StepLosses
@@ -103,6 +104,7 @@ def train(
         RunKilled: Ctrl-C or SIGTERM; `last.ckpt` is what is gone on from.
         RunFailed: the loss is no number any more, or the test did not count every sample.
     """
+    keep_freed_memory()
     flow = None
     if every := assembly.options.gradient_flow_every:
         flow = GradientFlow(every, assembly.network, [layer.name for layer in assembly.measures.layers])
