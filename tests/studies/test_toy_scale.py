@@ -1,4 +1,4 @@
-"""Every study that comes with the project runs at toy scale, from its plan to its report; its answers there are noise."""
+"""Every study that comes with the project runs at toy scale, from plan to report; what it answers there is noise."""
 
 import json
 from pathlib import Path
