@@ -14,9 +14,9 @@ PINNED = {
     "scenes": "3c33fa8402c72b2c26415176959fb5bea144d5f10466a7fecdb63626c24ca04d",
     "scenes_count": "82753c5e22399714e0352c94cac652f627f685b891cf01d52e2479e17b12275c",
     "scenes_facing": "7aa32e07beb3d70007b70524966cf93e80fe4d944d748c404026af2e16af7dff",
-    "scenes_fine": "2697424aebc83cf2f6c31b82bdf2789e49156352e6423e9d90c22e3e3f74dc0f",
+    "scenes_fine": "d3c7c06fecf31414789e8534cad0a481d7ce65f6c90d6ca3c4cd97836fff87e1",
     "scenes_narrow": "b3a7f91fce16d5d2e7813eef33140a788575de0a3e756a0aee3d2a71af9dab37",
-    "scenes_relation": "b9b186e63b43c9eb65837cc7bbf03a809a32ea9689aada256fd02707a8a6f411",
+    "scenes_relation": "dd8bd1578cef9f6719cf79339f0acb4b78214107d1c6e02304d5b68288caef41",
     "scenes_texture_conflict": "1625aba0e03b688ad12d6b6f78da29c090c5e9b51ab646e81252343a08678a87",
 }
 

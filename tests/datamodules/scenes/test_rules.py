@@ -95,7 +95,7 @@ def test_area_in_all_tells_little_of_the_count(scenes: Make) -> None:
 
 
 def test_a_notch_takes_away_what_the_thing_is_larger_by(scenes: Make) -> None:
-    train = scenes("scenes_fine")["train"]
+    train = scenes("scenes_fine", notch=0.25, shapes=8)["train"]
     areas: list[list[int]] = [[], []]
     for index in range(200):
         for label, (things, background) in enumerate(under_every_label(train, index)):
