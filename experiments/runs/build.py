@@ -205,7 +205,7 @@ def _user_errors(key: str) -> Iterator[None]:
             # The data set applies the transforms, but they are another setting.
             raise UserError(text) from error
         name = text.partition("=")[0]
-        joint = "." if name.isidentifier() and "=" in text else ": "
+        joint = "." if name.replace(".", "").isidentifier() and "=" in text else ": "
         raise UserError(f"{key}{joint}{text}") from error
 
 

@@ -262,6 +262,7 @@ def test_a_run_that_diverges_in_its_only_step_fails_too(
         (["runs_dir=file.txt"], "is a file; it must be a folder that can be written to"),
         (["tracking.uri=foo://x"], "tracking.uri=foo://x: no such kind of store"),
         (["datamodule.batch_size=0"], "datamodule.batch_size=0"),
+        (["datamodule=scenes", "datamodule.knobs.noise=3"], "datamodule.knobs.noise=3: must be a number from 0 to 1"),
         (["-m", "model=conv5x5,resnt20"], "did you mean 'resnet20'"),
     ],
 )
