@@ -23,7 +23,7 @@ PROBED_METRICS = (
     *(f"probe/{label}_{name}" for label in ("edge", "texture", "shape") for name in ("depth", "error")),
     *PROBED_DIFFERENCES,
 )
-# What is looked at in the network, by the key that asks for it; 0 is not to. A network may lack some of it.
+# What is looked at in the network, by the key that asks for it; 0 or false is not to. A network may lack some of it.
 ON_REQUEST = {
     "effective_field_images": _before_and_after(
         "effective_receptive_field",
@@ -48,6 +48,7 @@ ON_REQUEST = {
         "time/latency_third_quartile_seconds",
     ),
     "probe_every": PROBED_METRICS,
+    "initial_errors": ("initial/val_top1_error", "initial/val_top5_error", "initial/val_loss"),
 }
 # A network without convolutions has none.
 SELECTIVITY = _before_and_after("first_layer_orientation_selectivity")

@@ -62,7 +62,7 @@ def check_asked(study: Study, arms: Mapping[str, DictConfig]) -> None:
         concerned = arms if study.claims[claim.name].over else claim.contrast.arms
         for arm in concerned:
             if key is not None and not arms[arm][key]:
-                raise StudyError(f"claims.{claim.name}.on={on}: {arm} records it with {key} alone, which is 0")
+                raise StudyError(f"claims.{claim.name}.on={on}: {arm} records it with {key} alone, which is off")
 
 
 def check_metric(study: Study) -> None:

@@ -95,9 +95,9 @@ def test_a_run_records_its_network_before_and_after_and_its_gradients(whydeep: W
     assert flow.steps == tuple(range(0, len(steps), 4))
     assert flow.layers == ("stem.0", "stages.0.0.0", "stages.1.0.0", "fc")
     assert {f"gradient/{name}": value for name, value in flow.totals().items()}.items() <= metrics.items()
-    # All that a study may ask for is there, and is in the run's result too, where studies read it; probes have tests of
+    # All that a study may ask for is there, and is in the run's result too, where studies read it; others have tests of
     # their own.
-    inspected = [names for key, names in ON_REQUEST.items() if key != "probe_every"]
+    inspected = [names for key, names in ON_REQUEST.items() if key not in ("probe_every", "initial_errors")]
     asked = {name for names in (*inspected, SELECTIVITY) for name in names}
     assert asked <= metrics.keys()
     kept = result(run_dir)["metrics"]

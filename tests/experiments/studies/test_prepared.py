@@ -24,7 +24,7 @@ MISTAKES = {
     "claim": (f"{ARMS % ''}\n  {REST}\n  claim: {{contrast: a - c, is: lower}}", "claims.claim: contrast='a - c': 'c'"),
     "unasked": (
         f"{ARMS % ', linearity_images=2'}\n  {REST}\n  {RANK}",
-        "claims.claim.on=trained/jacobian_rank: a records it with linearity_images alone, which is 0",
+        "claims.claim.on=trained/jacobian_rank: a records it with linearity_images alone, which is off",
     ),
     "twins": (f"{ARMS.replace('two_conv3x3', 'conv5x5') % ''}\n  {REST}", "arms.b: the same configuration as arms.a"),
     "declared": (
