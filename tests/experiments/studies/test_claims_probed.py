@@ -38,7 +38,7 @@ def test_errors_before_any_training_can_be_claimed_where_they_are_counted() -> N
     asked = study({"it": {"contrast": "b - a", "on": "initial/val_top1_error", "is": "lower"}})
     cfgs = {arm: DictConfig({"initial_errors": arm == "b"}) for arm in "ab"}
     with pytest.raises(
-        UserError, match=r"initial/val_top1_error: a records it with initial_errors alone, which is off"
+        UserError, match=r"a records it with initial_errors alone, which is off"
     ):
         check_asked(asked, cfgs)
 
