@@ -88,14 +88,20 @@ def _over_pictures(
 
 
 def latency(assembly: Assembly) -> Latency | None:
-    """Time forward passes of the run's network where its weights are, for a second or for as many as have quartiles.
+    """Time forward passes of the run's network for a second, or for as many as have quartiles.
 
-    None where it is not asked for.
+    After the test, that is on the CPU: Lightning has moved the weights there. None where it is not asked for, or where
+    the passes need more memory than there is.
     """
     if not (batch := assembly.options.latency_batch):
         return None
     shape = assembly.input_shape
-    return time_forward(assembly.network, shape, batch=batch, seconds=LATENCY_SECONDS, fewest=FEWEST)
+    try:
+        return time_forward(assembly.network, shape, batch=batch, seconds=LATENCY_SECONDS, fewest=FEWEST)
+    except (MemoryError, RuntimeError) as error:
+        # As above: the run has been trained and tested.
+        _log.warning("no latency: %s", error)
+        return None
 
 
 def latency_scalars(found: Latency) -> dict[str, float]:

@@ -40,6 +40,14 @@ WATCHING = frozenset(
     }
 )
 
+# What a run looks at by one of these keys is judged by studies: where it is on, the code of the look is part of the
+# run's. Not latency, which is another each time.
+LOOKS = {
+    "gradient_flow_every": "experiments.runs.gradient_flow",
+    "linearity_images": "experiments.measures.linearity",
+    "probe_every": "experiments.runs.layer_probes",
+}
+
 _Version = tuple[int, int, int]
 
 
@@ -49,7 +57,9 @@ def code_files(cfg: DictConfig) -> dict[str, Path]:
     words = (OmegaConf.select(cfg, f"model.{key}", default=None) for key in ("copy", "freeze"))
     measured = any(isinstance(word, str) and word.startswith("first:") for word in words)
     without = WATCHING - {"experiments.measures"} if measured else WATCHING
-    return reached((*RUN_MODULES, *_targets(OmegaConf.to_container(cfg))), without=without)
+    found = reached((*RUN_MODULES, *_targets(OmegaConf.to_container(cfg))), without=without)
+    looks = {module for key, module in LOOKS.items() if OmegaConf.select(cfg, key, default=0)}
+    return dict(sorted((found | reached(looks, without=WATCHING - looks - {"experiments.measures"})).items()))
 
 
 def reached(names: Iterable[str], *, without: frozenset[str] = frozenset()) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from experiments.studies.chapter import CHAPTER, Chapter
 from experiments.studies.chapter_entries import Entry
 from experiments.studies.chapter_index import counted, indexed
 from experiments.studies.environments import Environment
-from experiments.studies.held import train_seconds
+from experiments.studies.held import seconds_by_run
 from experiments.studies.report import render, report_section
 
 FILE = "book.html"
@@ -69,7 +69,8 @@ def with_shared_glyphs(html: str) -> str:
 def _context(chapter: Chapter, entries: Mapping[str, Entry], varied: str, address: str | None) -> dict[str, object]:
     index = {name: indexed(entries[name]) for name in chapter.studies}
     there = [entry.gathered for entry in entries.values() if entry.gathered is not None]
-    seconds = sum(sum(train_seconds(gathered.comparison)) for gathered in there)
+    # A run that several studies share was trained once.
+    seconds = {run: spent for gathered in there for run, spent in seconds_by_run(gathered.comparison).items()}
     return {
         "title": chapter.title,
         "parts": chapter.parts,
@@ -78,7 +79,7 @@ def _context(chapter: Chapter, entries: Mapping[str, Entry], varied: str, addres
         "entries": entries,
         "counts": counted(list(index.values())),
         "unfinished": [one.name for one in index.values() if one.missing],
-        "training": wording.duration(seconds),
+        "training": wording.duration(sum(seconds.values())),
         "environments": merged(found for gathered in there for found in gathered.environments),
         "sections": {
             name: report_section(entry.gathered, entry.verdicts, level=LEVEL, drawings=entry.drawings, address=address)

@@ -44,8 +44,13 @@ def differing_keys(arms: Iterable[WrittenArm]) -> tuple[str, ...]:
 
 def train_seconds(comparison: Comparison) -> list[float]:
     """Return how long each run of a study has trained, of those that recorded it; whether they count or not."""
-    metrics = [run.result.metrics for run in comparison.replicates if run.result is not None]
-    return [own[TRAIN_SECONDS] for own in metrics if TRAIN_SECONDS in own]
+    return list(seconds_by_run(comparison).values())
+
+
+def seconds_by_run(comparison: Comparison) -> dict[str, float]:
+    """Return the same by the identity of the run."""
+    results = [run.result for run in comparison.replicates if run.result is not None]
+    return {own.identity: own.metrics[TRAIN_SECONDS] for own in results if TRAIN_SECONDS in own.metrics}
 
 
 def training_said(gathered: Gathered) -> str:

@@ -39,6 +39,7 @@ RESAMPLES = 9_999
 SEED = 20_150_423  # the same data give the same interval
 
 Method = Literal["none", "exact", "t", "t and BCa bootstrap"]
+Bound = Literal["", "at least", "at most"]
 Floats = npt.NDArray[np.float64]
 
 
@@ -53,6 +54,8 @@ class Estimate:
             value, for values that are all the same, and for exact ones.
         high: upper end.
         method: how the interval was found; `exact` for numbers that have none because they have no spread.
+        bound: what `values` are to those that are meant, where some of these are known by a bound alone: the end of the
+            interval on the other side says nothing then.
     """
 
     values: tuple[float, ...]
@@ -60,6 +63,7 @@ class Estimate:
     low: float | None
     high: float | None
     method: Method
+    bound: Bound = ""
 
     @property
     def n(self) -> int:

@@ -72,7 +72,12 @@ def _effect(verdict: ReferenceVerdict, reference: Reference) -> str:
         return f"{verdict.claim} = {verdict.mean:.3g}"
     ratio = "/" in reference.definition["claims"][verdict.claim]["contrast"]
     number = ("{:.3g}" if ratio else "{:+.2f}").format
-    return f"{verdict.claim} {number(verdict.mean)} [{number(verdict.low)}, {number(verdict.high)}]"
+    ends = {
+        "": f"[{number(verdict.low)}, {number(verdict.high)}]",
+        "at least": f"[{number(verdict.low)}, ∞)",
+        "at most": f"(−∞, {number(verdict.high)}]",
+    }[verdict.bound]
+    return " ".join(filter(None, [verdict.claim, verdict.bound, number(verdict.mean), ends]))
 
 
 def _cell(text: str) -> str:

@@ -14,6 +14,7 @@ from experiments.runs.source_files import HOUSE
 from experiments.studies import membership
 from experiments.studies.claims_said import Judged
 from experiments.studies.gather import Gathered
+from experiments.studies.intervals import Bound
 from experiments.studies.made_of import MadeOf
 from experiments.studies.study import Study
 
@@ -49,7 +50,7 @@ class ReferenceArm:
 
 @dataclass(frozen=True)
 class ReferenceVerdict:
-    """What became of one claim."""
+    """What became of one claim; `bound` is what the effect is where it is known by a bound alone."""
 
     claim: str
     outcome: str
@@ -57,6 +58,7 @@ class ReferenceVerdict:
     low: float | None
     high: float | None
     n: int
+    bound: Bound = ""
 
 
 @dataclass(frozen=True)
@@ -238,4 +240,4 @@ def _verdict(name: str, verdict: Judged) -> ReferenceVerdict:
     effect = verdict.effect
     if effect is None:
         return ReferenceVerdict(name, verdict.outcome, None, None, None, 0)
-    return ReferenceVerdict(name, verdict.outcome, effect.mean, effect.low, effect.high, effect.n)
+    return ReferenceVerdict(name, verdict.outcome, effect.mean, effect.low, effect.high, effect.n, effect.bound)

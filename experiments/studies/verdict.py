@@ -191,6 +191,8 @@ def _bounded(claim: NamedClaim, reached: NeedsByArm, planned: Collection[int]) -
     shown = next((each for each in own_first if all(map(math.isfinite, each))), None)
     if shown is not None:
         effect = _on_ratios(tuple(map(math.exp, shown)), shown) if ratio else estimate(shown)
+        if effect is not None:
+            effect = replace(effect, bound="at most" if shown is highs else "at least")
         one = replace(one, effect=effect)
     bounds: dict[str, list[int]] = {}
     for arm, found in own.items():
@@ -209,7 +211,7 @@ def _bounded(claim: NamedClaim, reached: NeedsByArm, planned: Collection[int]) -
     if len(endless) == 2:  # noqa: PLR2004 - no test of either side can be made
         return replace(one, hindrance=f"nothing bounds the contrast {' nor '.join(endless)}: {said}")
     own_p, contrary = _tests(claim, lows, highs, scale)
-    if min(own_p, contrary) == 1:
+    if not any(all(map(math.isfinite, each)) and has_spread(each) for each in (lows, highs)):
         return replace(one, hindrance=f"all {len(between)} seeds give the same bound, which has no spread; {said}")
     return replace(one, p_value=own_p, p_contrary=contrary)
 

@@ -112,13 +112,20 @@ def effect_numbers(
     effect: Estimate, unit: str, left_out: Sequence[int], number: Callable[[float], str] = "{:+.2f}".format
 ) -> str:
     """Say a mean with its interval, n, and the seeds that it lacks; `unit` follows the mean, with a space before it."""
-    told = [f"{number(effect.mean)}{unit}"]
-    if effect.low is not None and effect.high is not None:
+    told = [f"{effect.bound} {number(effect.mean)}{unit}".lstrip()]
+    if (end := bounding_end(effect)) is not None:
+        told.append(f"95 % interval {'from' if effect.bound == 'at least' else 'up to'} {number(end)}")
+    elif effect.low is not None and effect.high is not None:
         told.append(f"95 % interval [{number(effect.low)}, {number(effect.high)}]")
     told.append(f"n = {effect.n}")
     if left_out:
         told.append(f"{listed(left_out)} left out")
     return ", ".join(told)
+
+
+def bounding_end(effect: Estimate) -> float | None:
+    """Return the end of the interval that still says something where `effect` is a bound; `None` where it is none."""
+    return {"": None, "at least": effect.low, "at most": effect.high}[effect.bound]
 
 
 def contrast_numbers(contrast: Contrast, metric: str) -> str:

@@ -215,3 +215,17 @@ def test_the_measures_count_where_they_say_which_layers_are_the_first() -> None:
     assert measures not in code_files(compose(["model.freeze=trunk"]))
     assert measures in code_files(compose(["model.freeze=first:3"]))
     assert measures in code_files(compose(["model.weights=weights.pt", "model.copy=first:3"]))
+
+
+@pytest.mark.parametrize(
+    ("look", "module"),
+    [
+        ("probe_every=1", "experiments.measures.probes"),
+        ("probe_every=1", "datamodules.scenes.probing"),
+        ("linearity_images=2", "experiments.measures.linearity"),
+        ("gradient_flow_every=1", "experiments.measures.gradient_flow"),
+    ],
+)
+def test_what_studies_judge_by_counts_where_it_is_looked_at(look: str, module: str) -> None:
+    assert module not in code_files(compose([]))
+    assert module in code_files(compose([look]))

@@ -115,11 +115,15 @@ def test_a_bound_supports_a_claim_with_the_end_that_shows_least() -> None:
     assert found.outcome == "supported"
     assert found.effect is not None
     assert found.effect.values[0] == pytest.approx(50 * 2 ** (2 / 7) - 500)
+    assert found.effect.bound == "at most"
+    (told,) = said({"it": study({"it": FEWER}).claims["it"]}, {"it": found}, ERROR)
+    assert told.numbers.startswith(f"at most {found.effect.mean:+.2f} samples, 95 % interval up to ")
     assert "shallow needs more than 500 at seeds 0, 1, 2, 3" in found.reason
     refuted = verdict({**FEWER, "contrast": "shallow - deep"}, runs(table))
     assert refuted.outcome == "refuted"
     assert refuted.effect is not None
     assert refuted.effect.values[0] == pytest.approx(500 - 50 * 2 ** (2 / 7))
+    assert refuted.effect.bound == "at least"
     # The same runs cannot show that the difference is not even larger.
     assert verdict({**FEWER, "is": "higher", "margin": 1}, runs(table)).outcome == "refuted"
     assert verdict({**FEWER, "is": "equivalent", "margin": 1000}, runs(table)).outcome == "undecided"
@@ -165,6 +169,10 @@ def test_one_seed_and_equal_bounds_show_nothing() -> None:
     alike = verdict(FEWER, runs(table, spread=0.0))
     assert alike.outcome == "undecided"
     assert alike.reason.startswith("all 4 seeds give the same bound")
+    # Nothing can be shown of a border that far away, and yet the bounds differ.
+    far = verdict({**FEWER, "contrast": "shallow - deep", "is": "higher", "margin": 1e9}, runs(table))
+    assert far.outcome == "undecided"
+    assert "the same bound" not in far.reason
 
 
 def test_censoring_favours_no_claim() -> None:

@@ -37,6 +37,9 @@ def test_a_row_for_each_variation_says_what_was_recorded(folder: Path) -> None:
     written, cifar10 = [line for line in lines if line.startswith("| ") and "**" in line]
     assert written.startswith(f"| {question} | as written | **supported**: weights_5x5 = 0.72, weights_7x7 = 0.551, ")
     assert "<br>**refuted**: error_5x5 +2.50 [+1.25, +3.75]" in written
+    claim["bound"] = "at least"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert "<br>**refuted**: error_5x5 at least +2.50 [+1.25, ∞)" in recorded_index(folder, CHAPTER)
     assert written.endswith("| 5 | 20 minutes |")
     assert cifar10.startswith("|  | scale=cifar10 | ")
     assert not any("toy" in line for line in lines)
