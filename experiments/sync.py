@@ -65,7 +65,9 @@ def main(argv: Sequence[str]) -> int:
     waiting.sort(key=lambda found: began(found[0]))
     complete = [sync.send(run_dir, card) for run_dir, card in waiting] + [not sync.unknown]
     if not waiting and not sync.unknown:
-        print(f"{runs_dir}: everything is sent ({len(recorded)} runs)")
+        # A copied folder still belongs to the store of the one that it was copied from.
+        where = ", ".join(sorted({card.uri for _, card in recorded if card.uri is not None}))
+        print(f"{runs_dir}: everything is sent ({len(recorded)} runs{' to ' if where else ''}{where})")
     return 0 if all(complete) else 1
 
 

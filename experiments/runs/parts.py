@@ -38,7 +38,9 @@ def part_of(key: str, word: str, network: nn.Module, measures: NetworkMeasures) 
     matching = frozenset(name for name in names if fnmatchcase(name, word))
     if not matching:
         some = ", ".join(names[:_SHOWN])
-        raise UserError(f"{key}={word}: no tensor of the network is called so; their names: {some} …")
+        raise UserError(
+            f"{key}={word}: no tensor of the network has such a name (* stands for anything); their names: {some} …"
+        )
     return matching
 
 

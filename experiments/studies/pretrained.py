@@ -29,7 +29,8 @@ def check_pretraining(pretraining: Mapping[str, Sequence[str]], cells: Sequence[
     used = {cell.name: name for cell in cells if (name := started_by(cell)) is not None}
     for arm, name in used.items():
         if name not in pretraining:
-            raise ValueError(f"arm {arm}: {KEY}={PRETRAINING}{name}: no such pretraining; {nearest(name, pretraining)}")
+            known = nearest(name, pretraining) if pretraining else "the study has none"
+            raise ValueError(f"arm {arm}: {KEY}={PRETRAINING}{name}: no such pretraining; {known}")
     for name in pretraining:
         if name not in used.values():
             raise ValueError(f"pretraining: no arm starts from {name!r} ({KEY}={PRETRAINING}{name})")

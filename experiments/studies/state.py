@@ -184,7 +184,7 @@ def _read(file: Path) -> dict[str, list[str]]:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{file}: cannot be read ({error}); without it nothing is lost but why runs are stale"
+            f"{file}: cannot be read ({error}); remove it: nothing is lost but why runs are stale"
         ) from error
     return content if isinstance(content, dict) else {}
 

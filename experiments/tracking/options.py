@@ -6,6 +6,7 @@ from pathlib import Path
 
 from experiments.errors import UserError
 from experiments.tracking.addresses import DATABASES, check_uri, check_usable, scheme, sqlite_file
+from experiments.tracking.card import FILE_NAME as CARD_FILE
 from experiments.tracking.credentials import masked_address
 
 
@@ -119,5 +120,9 @@ def recorded_there(runs_dir: str, uri: str | None = None, artifact_root: str | N
     options.check()
     file = sqlite_file(options.destination().uri)
     if file is not None and not file.exists():
-        raise UserError(f"runs_dir={runs_dir}: nothing is recorded in {file} yet")
+        folder = Path(runs_dir)
+        cure = "" if folder.is_dir() else "; there is no such folder"
+        if any(folder.glob(f"*/{CARD_FILE}")):
+            cure = f"; `whydeep sync runs_dir={runs_dir} uri=sqlite:///{file.resolve()}` sends the runs that lie there"
+        raise UserError(f"runs_dir={runs_dir}: nothing is recorded in {file} yet{cure}")
     return options

@@ -126,7 +126,7 @@ def test_an_unfinished_study_is_reported_but_no_reference(
         (["large", "formt=md"], "formt: unknown key; did you mean 'format'?"),
         (["large", "--chek"], "--chek: unknown flag"),
         (["large", "--check"], "--check: needs a file"),
-        (["large", "runs_dir=nowhere"], "nothing is recorded in"),
+        (["large", "runs_dir=nowhere"], "mlflow.db yet; there is no such folder"),
         (["large", "runs_dir=nowhere", "~optimizer.momentum"], "nothing is recorded in"),
     ],
 )

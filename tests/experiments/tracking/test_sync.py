@@ -81,7 +81,7 @@ def test_runs_that_are_sent_already_are_sent_to_another_store_too_once(
     assert run("sync", arguments) == 0
     assert capsys.readouterr().out.count("sent to sqlite:///") == 2
     assert run("sync", arguments) == 0
-    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (2 runs)\n"
+    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (2 runs to sqlite:///{tmp_path}/other.db)\n"
 
     client = MlflowClient(f"sqlite:///{tmp_path}/other.db")
     experiment = client.get_experiment_by_name("study")
@@ -132,7 +132,7 @@ def test_runs_that_a_store_has_lost_are_sent_again_and_nest_as_before(
     assert found["below"].data.tags[PARENT_TAG] == found["above"].info.run_id
     assert [each.data.metrics for each in found.values()] == [{"loss": 1.0}, {"loss": 1.0}]
     assert run("sync", [f"runs_dir={runs_dir}"]) == 0
-    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (2 runs)\n"
+    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (2 runs to {store})\n"
 
 
 def test_a_run_in_the_trash_of_a_store_is_not_lost(
@@ -148,7 +148,10 @@ def test_a_run_in_the_trash_of_a_store_is_not_lost(
 
     assert run("sync", [f"runs_dir={runs_dir}"]) == 0
 
-    assert capsys.readouterr().out == f"{runs_dir}: everything is sent (1 runs)\n"
+    assert (
+        capsys.readouterr().out
+        == f"{runs_dir}: everything is sent (1 runs to sqlite:///{runs_dir.resolve()}/mlflow.db)\n"
+    )
     assert study_runs() == []
 
 
