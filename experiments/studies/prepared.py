@@ -10,7 +10,7 @@ from experiments.studies.claims import check_asked, check_metric, claims_of
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study import Study
 from experiments.studies.study_file import read_study, said_of, study_file
-from experiments.studies.study_parts import LAPTOP
+from experiments.studies.study_parts import LAPTOP, Budget
 
 NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
 # Where the runs of a study are recorded, and whether they are run at all: they would not be found together.
@@ -71,13 +71,17 @@ def told_of(name: str, error: UserError) -> UserError:
 def check_scales(study: Study, name: str, but: str) -> None:
     """Compose a study at all of its scales `but` one, so that a mistake is found before somebody chooses it.
 
+    Widths are not solved for: that takes the data of the scale, which who does not choose it need not have.
+
     Raises:
         StudyError: an override of a scale that cannot be.
     """
     for scale in study.scales:
         if scale != but:
             try:
-                prepare(study.at_scale(scale), name, ())
+                one = study.at_scale(scale)
+                solved = one.budget.equal in ("parameters", "macs")
+                prepare(one.model_copy(update={"budget": Budget()}) if solved else one, name, ())
             except UserError as error:
                 raise StudyError(f"scale {scale}: {error}") from error
 
