@@ -71,24 +71,27 @@ def told_of(name: str, error: UserError) -> UserError:
 def check_scales(study: Study, name: str, but: str) -> None:
     """Compose a study at all of its scales `but` one, so that a mistake is found before somebody chooses it.
 
+    What the budget gives each arm is left to who chooses the scale: it may need data that are not here.
+
     Raises:
         StudyError: an override of a scale that cannot be.
     """
     for scale in study.scales:
         if scale != but:
             try:
-                prepare(study.at_scale(scale), name, ())
+                prepare(study.at_scale(scale), name, (), with_budget=False)
             except UserError as error:
                 raise StudyError(f"scale {scale}: {error}") from error
 
 
-def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedArm]:
+def prepare(study: Study, name: str, overrides: Sequence[str], *, with_budget: bool = True) -> list[PlannedArm]:
     """Compose the arms of a study.
 
     Args:
         study: what is asked, at its scale and with its seeds.
         name: of the study; of its experiment in MLflow, too, unless somebody wants it in another.
         overrides: for all arms, from the command line.
+        with_budget: see `plan_arms`.
 
     Raises:
         UserError: an arm, a claim, a budget or an override that cannot be; a `StudyError` where the study is wrong.
@@ -99,7 +102,7 @@ def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedAr
     check_metric(study)
     claims_of(study)
     said = any(override_key(each) == "experiment" for each in (*study.overrides, *overrides))
-    arms = plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])])
+    arms = plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])], with_budget=with_budget)
     check_asked(study, {arm.name: arm.cfg for arm in arms})
     return arms
 
