@@ -37,9 +37,7 @@ def test_arms_that_do_not_record_it_are_refused() -> None:
 def test_errors_before_any_training_can_be_claimed_where_they_are_counted() -> None:
     asked = study({"it": {"contrast": "b - a", "on": "initial/val_top1_error", "is": "lower"}})
     cfgs = {arm: DictConfig({"initial_errors": arm == "b"}) for arm in "ab"}
-    with pytest.raises(
-        UserError, match=r"a records it with initial_errors alone, which is off"
-    ):
+    with pytest.raises(UserError, match=r"a records it with initial_errors alone, which is off"):
         check_asked(asked, cfgs)
 
 
