@@ -129,12 +129,13 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     return [PlannedRun(arm, seed) for seed in study.seeds for arm in arms]
 
 
-def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
+def plan_arms(study: Study, overrides: Sequence[str] = (), *, with_budget: bool = True) -> list[PlannedArm]:
     """Compose the arms of `study`.
 
     Args:
         study: what is asked.
         overrides: for all arms; they replace those of the study.
+        with_budget: give each arm what the budget rule says, for which data may have to be there.
 
     Raises:
         UserError: an override that cannot be, one that the arms decide, two arms that are the same, or a budget that
@@ -158,7 +159,10 @@ def plan_arms(study: Study, overrides: Sequence[str] = ()) -> list[PlannedArm]:
     if not _SAY_THE_RATE & {*given, *map(override_key, common)}:
         unsaid = [cell.name for cell in study.cells if not _SAY_THE_RATE & set(map(override_key, cell.overrides))]
         _refuse_unsaid_rates({name: composed[name] for name in unsaid})
-    shares = allot(study.budget, {name: Allotted(composed[name], chosen[name]) for name in chosen}, study.baseline)
+    shares = dict.fromkeys(chosen, Share())
+    if with_budget:
+        allotted = {name: Allotted(composed[name], chosen[name]) for name in chosen}
+        shares = allot(study.budget, allotted, study.baseline)
     arms = []
     before = _pretraining(study, common, tuple(overrides))
     find = _SeedKeys(study.seeds[1]) if len(study.seeds) > FEW_SEEDS else None

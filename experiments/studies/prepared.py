@@ -10,7 +10,7 @@ from experiments.studies.claims import check_asked, check_metric, claims_of
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study import Study
 from experiments.studies.study_file import read_study, said_of, study_file
-from experiments.studies.study_parts import LAPTOP, Budget
+from experiments.studies.study_parts import LAPTOP
 
 NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
 # Where the runs of a study are recorded, and whether they are run at all: they would not be found together.
@@ -71,7 +71,7 @@ def told_of(name: str, error: UserError) -> UserError:
 def check_scales(study: Study, name: str, but: str) -> None:
     """Compose a study at all of its scales `but` one, so that a mistake is found before somebody chooses it.
 
-    Widths are not solved for: that takes the data of the scale, which who does not choose it need not have.
+    What the budget gives each arm is left to who chooses the scale: it may need data that are not here.
 
     Raises:
         StudyError: an override of a scale that cannot be.
@@ -79,20 +79,19 @@ def check_scales(study: Study, name: str, but: str) -> None:
     for scale in study.scales:
         if scale != but:
             try:
-                one = study.at_scale(scale)
-                solved = one.budget.equal in ("parameters", "macs")
-                prepare(one.model_copy(update={"budget": Budget()}) if solved else one, name, ())
+                prepare(study.at_scale(scale), name, (), with_budget=False)
             except UserError as error:
                 raise StudyError(f"scale {scale}: {error}") from error
 
 
-def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedArm]:
+def prepare(study: Study, name: str, overrides: Sequence[str], *, with_budget: bool = True) -> list[PlannedArm]:
     """Compose the arms of a study.
 
     Args:
         study: what is asked, at its scale and with its seeds.
         name: of the study; of its experiment in MLflow, too, unless somebody wants it in another.
         overrides: for all arms, from the command line.
+        with_budget: see `plan_arms`.
 
     Raises:
         UserError: an arm, a claim, a budget or an override that cannot be; a `StudyError` where the study is wrong.
@@ -103,7 +102,7 @@ def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedAr
     check_metric(study)
     claims_of(study)
     said = any(override_key(each) == "experiment" for each in (*study.overrides, *overrides))
-    arms = plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])])
+    arms = plan_arms(study, [*overrides, *([] if said else [f"experiment={name}"])], with_budget=with_budget)
     check_asked(study, {arm.name: arm.cfg for arm in arms})
     return arms
 

@@ -197,7 +197,7 @@ class Study(BaseModel):
         """Return the study at one of its `scales`; `laptop` is the study as it is written.
 
         Raises:
-            UserError: it has no such scale.
+            UserError: it has no such scale, or the study has no such pretraining, factor or level.
         """
         if name == LAPTOP:
             return self
@@ -212,7 +212,17 @@ class Study(BaseModel):
         if unknown := scale.pretraining.keys() - self.pretraining.keys():
             raise UserError(f"scales.{name}.pretraining.{min(unknown)}: {nearest(min(unknown), self.pretraining)}")
         changed["pretraining"] = {**self.pretraining, **scale.pretraining}
+        changed["factors"] = self._levels_at(scale, f"scales.{name}.factors.")
         return checked(changed, f"scales.{name}.")
+
+    def _levels_at(self, scale: Scale, where: str) -> dict[str, dict[str, list[str]]]:
+        """Return the factors with those levels replaced that `scale` gives; claims name arms, so none comes or goes."""
+        for factor, levels in scale.factors.items():
+            if factor not in self.factors:
+                raise UserError(f"{where}{factor}: {nearest(factor, self.factors)}")
+            if unknown := levels.keys() - self.factors[factor].keys():
+                raise UserError(f"{where}{factor}.{min(unknown)}: {nearest(min(unknown), self.factors[factor])}")
+        return {factor: {**levels, **scale.factors.get(factor, {})} for factor, levels in self.factors.items()}
 
 
 def checked(content: Mapping[Any, Any], where: str) -> Study:
@@ -236,6 +246,11 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
     for name, scale in study.scales.items():
         lists.append((f"scales.{name}.overrides", scale.overrides))
         lists += [(f"scales.{name}.pretraining.{of}", overrides) for of, overrides in scale.pretraining.items()]
+        lists += [
+            (f"scales.{name}.factors.{factor}.{level}", overrides)
+            for factor, levels in scale.factors.items()
+            for level, overrides in levels.items()
+        ]
     for key, overrides in lists:
         if doubled := first_double(overrides):
             raise StudyError(f"{where}{key}: '{override_key(doubled)}' is set twice; one of them must go")

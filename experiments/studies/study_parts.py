@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from experiments.runs.matching import TOLERANCE
 from experiments.studies.factors import OFF
@@ -53,13 +53,20 @@ class Budget(BaseModel):
 
 
 class Scale(BaseModel):
-    """The same study smaller or larger: what replaces the study's own overrides, pretraining and seeds."""
+    """The same study smaller or larger: what replaces the study's own overrides, pretraining, seeds and levels."""
 
     model_config = STRICT
 
     overrides: list[str] = []
     pretraining: dict[str, list[str]] = {}
+    factors: dict[str, dict[str, list[str]]] = {}
     seeds: Any = None
+
+    @field_validator("factors", mode="before")
+    @classmethod
+    def _levels_are_names(cls, value: object) -> object:
+        """Read levels that YAML takes for numbers or for yes and no as the names that they are."""
+        return named(value)
 
 
 def named(value: object) -> object:

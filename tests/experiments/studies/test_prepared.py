@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import StudyError, UserError
-from experiments.studies.prepared import prepare
+from experiments.studies.prepared import check_scales, prepare
 from experiments.studies.study import Study, checked
 from tests.experiments.conftest import environment
 
@@ -117,3 +117,13 @@ def test_a_study_is_not_rerun() -> None:
     with pytest.raises(UserError, match=r"^rerun: a study runs what is missing") as error:
         prepare(study(), "mine", ["rerun=true"])
     assert not isinstance(error.value, StudyError)
+
+
+@pytest.mark.parametrize("equal", ["samples", "parameters"])
+def test_another_scale_may_be_of_data_that_are_not_there(tmp_path: Path, equal: str) -> None:
+    content = study().model_dump(by_alias=True)
+    large = {"overrides": ["datamodule=cifar10", f"datamodule.root={tmp_path}"]}
+    of = checked({**content, "budget": {"equal": equal}, "scales": {"large": large}}, "")
+    check_scales(of, "mine", but="laptop")
+    with pytest.raises(UserError, match="is not there"):
+        prepare(of.at_scale("large"), "mine", [])

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.studies.plan import plan
-from experiments.studies.study import Study
+from experiments.studies.study import Study, checked
 from experiments.studies.study_file import STUDIES, read_study
 from experiments.studies.study_parts import Arm
 
@@ -129,7 +129,7 @@ def test_every_mistake_is_one_line_naming_the_file(tmp_path: Path, changes: dict
 def test_every_shipped_study_can_be_planned(name: str) -> None:
     study = read_study(name)
     runs = plan(study)
-    assert len(runs) == len(study.arms) * len(study.seeds)
+    assert len(runs) == len(study.cells) * len(study.seeds)
     assert {run.cfg.seed for run in runs} == set(study.seeds)
 
 
@@ -217,3 +217,28 @@ def test_signs_are_read_from_a_file(tmp_path: Path) -> None:
 def test_a_key_under_two_signs_is_set_twice(tmp_path: Path, second: str) -> None:
     with pytest.raises(UserError, match=r"study\.overrides: 'trainer\.x' is set twice; one of them must go"):
         read_study("tried", written(tmp_path, overrides=f"[+trainer.x=1, {second}]"))
+
+
+def test_a_scale_replaces_what_levels_set_and_keeps_their_names() -> None:
+    content = {
+        "question": "Is less enough?",
+        "factors": {"samples": {10: ["datamodule.few_samples=10"], 50: ["datamodule.few_samples=50"]}},
+        "seeds": 2,
+        "metric": "test/top1_error",
+        "scales": {
+            "toy": {"factors": {"samples": {50: ["datamodule.few_samples=20"]}}},
+            "other_factor": {"factors": {"sample": {50: []}}},
+            "other_level": {"factors": {"samples": {5: []}}},
+        },
+    }
+    study = checked(content, "")
+    assert study.at_scale("toy").factors == {
+        "samples": {"10": ["datamodule.few_samples=10"], "50": ["datamodule.few_samples=20"]}
+    }
+    with pytest.raises(UserError, match=r"^scales\.other_factor\.factors\.sample: .*allowed: samples"):
+        study.at_scale("other_factor")
+    with pytest.raises(UserError, match=r"^scales\.other_level\.factors\.samples\.5: .*allowed: 10, 50"):
+        study.at_scale("other_level")
+    doubled = {"toy": {"factors": {"samples": {10: ["seed=1"]}}}}
+    with pytest.raises(UserError, match=r"^scales\.toy\.factors\.samples\.10: 'seed=1' is set for each run"):
+        checked({**content, "scales": doubled}, "")
