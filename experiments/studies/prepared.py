@@ -10,7 +10,7 @@ from experiments.studies.claims import check_asked, check_metric, claims_of
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study import Study
 from experiments.studies.study_file import read_study, said_of, study_file
-from experiments.studies.study_parts import LAPTOP
+from experiments.studies.study_parts import LAPTOP, Budget
 
 NO_RERUN = "rerun: a study runs what is missing; `whydeep reproduce study=NAME` runs it again, and compares"
 # Where the runs of a study are recorded, and whether they are run at all: they would not be found together.
@@ -77,9 +77,16 @@ def check_scales(study: Study, name: str, but: str) -> None:
     for scale in study.scales:
         if scale != but:
             try:
-                prepare(study.at_scale(scale), name, ())
+                prepare(_with_any_size(study.at_scale(scale)), name, ())
             except UserError as error:
                 raise StudyError(f"scale {scale}: {error}") from error
+
+
+def _with_any_size(study: Study) -> Study:
+    """Return a study without its budget of weights or MACs, which is met for data that another scale does without."""
+    if study.budget.equal not in ("parameters", "macs"):
+        return study
+    return study.model_copy(update={"budget": Budget()})
 
 
 def prepare(study: Study, name: str, overrides: Sequence[str]) -> list[PlannedArm]:

@@ -8,12 +8,13 @@ import pytest
 from experiments.runs.build import build_network, measure_network
 from experiments.runs.record import scalars
 from experiments.studies.answers import answer
+from experiments.studies.claim import Claim
 from experiments.studies.measured import sums_by_layer
 from experiments.studies.plan import PlannedArm, plan_arms
 from experiments.studies.study_file import STUDIES, read_study
 from experiments.studies.study_parts import LAPTOP
 
-CHANNELS_AND_CLASSES = {"digits": (1, 10), "cifar10": (3, 10)}
+CHANNELS_AND_CLASSES = {"digits": (1, 10), "cifar10": (3, 10), "scenes": (3, 8)}
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,23 @@ def measured(arm: PlannedArm) -> Measured:
     return Measured(arm.name, scalars(found), sums_by_layer(found))
 
 
+def on_measure(claim: Claim) -> bool:
+    return (claim.on or "").startswith("measure/")
+
+
 def scales() -> Iterator[tuple[str, str]]:
     for file in sorted(STUDIES.glob("*.yaml")):
-        for scale in (LAPTOP, *read_study(file.stem).scales):
-            yield file.stem, scale
+        study = read_study(file.stem)
+        # Others have nothing to be checked, and a budget cannot be met before the data are there.
+        if any(on_measure(claim) for claim in study.claims.values()):
+            for scale in (LAPTOP, *study.scales):
+                yield file.stem, scale
 
 
 @pytest.mark.parametrize(("name", "scale"), list(scales()))
 def test_claims_on_measures_hold_at_every_scale(name: str, scale: str) -> None:
     study = read_study(name).at_scale(scale)
     verdicts = answer(study, [measured(arm) for arm in plan_arms(study)], [])
-    on_measures = {claim for claim, stated in study.claims.items() if (stated.on or "").startswith("measure/")}
+    on_measures = {claim for claim, stated in study.claims.items() if on_measure(stated)}
     found = {verdict.claim: verdict.outcome for verdict in verdicts if verdict.claim in on_measures}
     assert found == dict.fromkeys(on_measures, "supported")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import StudyError, UserError
-from experiments.studies.prepared import prepare
+from experiments.studies.prepared import check_scales, prepare
 from experiments.studies.study import Study, checked
 from tests.experiments.conftest import environment
 
@@ -117,3 +117,23 @@ def test_a_study_is_not_rerun() -> None:
     with pytest.raises(UserError, match=r"^rerun: a study runs what is missing") as error:
         prepare(study(), "mine", ["rerun=true"])
     assert not isinstance(error.value, StudyError)
+
+
+def test_other_scales_need_no_data_to_be_checked() -> None:
+    content = {
+        "question": "Which",
+        "arms": {
+            "a": {"overrides": ["model=conv5x5"], "role": "baseline"},
+            "b": {"overrides": ["model=two_conv3x3"]},
+        },
+        "seeds": 2,
+        "budget": {"equal": "macs"},
+        "metric": "test/top1_error",
+        "overrides": ["datamodule=digits"],
+        "scales": {"full": {"overrides": ["datamodule=cifar10", "data_dir=/nowhere"]}},
+    }
+    check_scales(checked(content, "study."), "which", but="laptop")
+
+    content["scales"] = {"full": {"overrides": ["datamodule=cifar10", "datamodule.image_sizes=8"]}}
+    with pytest.raises(StudyError, match=r"scale full: override datamodule\.image_sizes=8: unknown key"):
+        check_scales(checked(content, "study."), "which", but="laptop")
