@@ -27,7 +27,7 @@ from experiments.studies.gather import Gathered
 from experiments.studies.judging import judged
 from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
-from experiments.studies.pretraining import check_starts, look_at_pretraining, pretrain, started
+from experiments.studies.pretraining import check_starts, look_at_pretraining, pretrain, settle_done, started
 from experiments.studies.record import open_study
 from experiments.studies.report import FORMATS, Report, write_report
 from experiments.studies.state import ArmState, RunState, look, look_again, remember
@@ -195,6 +195,7 @@ class Conduct:
         waiting = [one.run for one in self._in_order() if one.kind != "done"]
         jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
         progress = sys.stderr.isatty()
+        settle_done(self.pretraining, tracking)
         before = pretrain(self.pretraining, options, self._folder / "jobs", self.study.metric, progress=progress)
         if before.stopped_by is None:
             board = board_of(jobs, self.study.metric, options.workers)

@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.errors import UserError
 from experiments.runs.checkpoints import StateDict
 from experiments.runs.label import Label
+from experiments.runs.settle import settle
 from experiments.runs.start import copy_part
 from experiments.runs.start_keys import KEY, RUN
 from experiments.studies.board import board_of
@@ -16,6 +17,7 @@ from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.plan import PlannedArm
 from experiments.studies.state import ArmState, look
+from experiments.tracking.options import TrackingOptions
 
 
 def look_at_pretraining(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list[ArmState]:
@@ -50,6 +52,19 @@ def check_starts(states: Sequence[ArmState], pretraining: Sequence[ArmState]) ->
                 copy_part(state.arm.cfg, state.assembly.network, state.assembly.measures, source)
             except UserError as error:
                 raise state.arm.sources.blamed(error, state.arm.sources.named_by(error)) from error
+
+
+def settle_done(pretraining: Sequence[ArmState], options: TrackingOptions) -> None:
+    """Send what the store lacks of runs that are done: they are not executed again, as little as those of arms.
+
+    Args:
+        pretraining: their states.
+        options: where to.
+    """
+    for state in pretraining:
+        for one in state.replicates:
+            if one.kind == "done" and one.result is not None:
+                settle(one.result, options)
 
 
 def pretrain(

@@ -1,6 +1,7 @@
 """Arms that start from runs of the study's own: planned before these have run, trained after them, led back to them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.prepared import prepare
 from experiments.studies.study import Study, checked
+from experiments.tracking.card import read_card
+from experiments.tracking.opening import open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
 
@@ -99,6 +102,30 @@ def test_nothing_of_it_is_run_twice(place: Path, answer: Answer) -> None:
     again = conduct(place, study())
     assert [state.count("done") for state in (*again.pretraining, *again.states)] == [1, 1, 1, 1]
     assert again.minutes(1) == 0
+
+
+def copied(place: Path, folder: Path) -> Path:
+    """Return a folder with a copy of the study as it was run."""
+    shutil.copytree(place / "runs", folder / "runs")
+    return folder
+
+
+def test_one_that_was_killed_before_the_store_knew_of_its_end_is_ended(
+    place: Path, answer: Answer, tmp_path: Path
+) -> None:
+    assert answer.complete
+    again = conduct(copied(place, tmp_path), study())
+    run_dir = again.pretraining[0].replicates[0].run_dir
+    tracker = open_run(run_dir, again.tracking, name="more", tags={})
+    tracker.flush()
+    tracker._close()
+    before = read_card(run_dir)
+    assert before is not None
+    assert before.status == "RUNNING"
+    assert again.run(ExecutionOptions("here", 1)).complete
+    after = read_card(run_dir)
+    assert after is not None
+    assert after.status == "FINISHED"
 
 
 def test_another_pretraining_makes_other_runs(place: Path, answer: Answer) -> None:
