@@ -4,6 +4,7 @@ Which run an arm starts from is said by its identity, which is known before it h
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.errors import UserError
@@ -16,7 +17,7 @@ from experiments.studies.board import board_of
 from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.plan import PlannedArm
-from experiments.studies.state import ArmState, look
+from experiments.studies.state import ArmState, RunState, look
 from experiments.tracking.options import TrackingOptions
 
 
@@ -36,6 +37,31 @@ def _starts(state: ArmState) -> Mapping[int, tuple[str, ...]]:
     return {
         one.run.seed: (f"{KEY}={RUN}{one.run_dir.name}", f"{KEY}_identity={one.identity}") for one in state.replicates
     }
+
+
+def needed(pretraining: Sequence[ArmState], states: Sequence[ArmState]) -> list[ArmState]:
+    """Return the runs that are done, or that an arm which is not done still starts from.
+
+    Args:
+        pretraining: the states of the runs that arms start from.
+        states: of the arms.
+    """
+    wanted = {
+        (state.arm.pretraining.name, one.run.seed)
+        for state in states
+        if state.arm.pretraining is not None
+        for one in state.replicates
+        if one.kind != "done"
+    }
+    left = (
+        replace(state, replicates=tuple(one for one in state.replicates if one.kind == "done" or _key(one) in wanted))
+        for state in pretraining
+    )
+    return [state for state in left if state.replicates]
+
+
+def _key(one: RunState) -> tuple[str, int]:
+    return one.run.arm, one.run.seed
 
 
 def check_starts(states: Sequence[ArmState], pretraining: Sequence[ArmState]) -> None:

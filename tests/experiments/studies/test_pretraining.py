@@ -1,11 +1,13 @@
 """Arms that start from runs of the study's own: planned before these have run, trained after them, led back to them."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
@@ -126,6 +128,27 @@ def test_one_that_was_killed_before_the_store_knew_of_its_end_is_ended(
     after = read_card(run_dir)
     assert after is not None
     assert after.status == "FINISHED"
+
+
+def test_no_pretraining_is_trained_of_which_all_arms_are_done(place: Path, answer: Answer, tmp_path: Path) -> None:
+    assert answer.complete
+    done = conduct(copied(place, tmp_path), study())
+    source = done.pretraining[0].replicates[0].run_dir
+    shutil.rmtree(source)
+    again = conduct(tmp_path, study())
+    assert [state.arm.name for state in again.in_all] == list(ARMS)
+    assert again.minutes(1) == 0
+    console = Console(width=200, record=True, file=io.StringIO())
+    again.print_plan(console, 1)
+    assert "3 runs (3 arms, 1 seed, equal epochs): 3 done" in console.export_text()
+    assert again.run(ExecutionOptions("here", 1)).complete
+    assert not source.exists()
+    # Of more seeds, those that an arm still has to be trained under.
+    more = conduct(tmp_path, study(seeds=[3, 4]))
+    assert [one.run.seed for one in more.pretraining[0].replicates] == [4]
+    shutil.rmtree(done.states[2].replicates[0].run_dir)
+    more = conduct(tmp_path, study(seeds=[3, 4]))
+    assert [one.run.seed for one in more.pretraining[0].replicates] == [3, 4]
 
 
 def test_another_pretraining_makes_other_runs(place: Path, answer: Answer) -> None:
