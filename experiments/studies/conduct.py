@@ -201,6 +201,10 @@ class Conduct:
         progress = sys.stderr.isatty()
         settle_done(self.pretraining, tracking)
         before = pretrain(self.pretraining, options, self._folder / "jobs", self.study.metric, progress=progress)
+        if before.replicates:
+            # One that was not continued but begun anew lies in another folder than it was planned in.
+            known = {arm.name: arm for arm in started(self._arms, look_again(self._pretraining, self._folder))}
+            waiting = [replace(run, planned=known[run.arm]) for run in waiting]
         jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
         if before.stopped_by is None:
             board = board_of(jobs, self.study.metric, options.workers)

@@ -12,6 +12,7 @@ from rich.console import Console
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
 from experiments.runs.identity import identify
+from experiments.runs.result import RunResult
 from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.prepared import prepare
@@ -51,8 +52,8 @@ def study(**changed: Any) -> Study:  # noqa: ANN401 - parts of a study
     return checked({**asked, **changed}, "")
 
 
-def conduct(folder: Path, of: Study) -> Conduct:
-    overrides = [f"runs_dir={folder / 'runs'}", "tracking.deliver=false"]
+def conduct(folder: Path, of: Study, *more: str) -> Conduct:
+    overrides = [f"runs_dir={folder / 'runs'}", "tracking.deliver=false", *more]
     return Conduct(of, prepare(of, "more", overrides), "more", "laptop", overrides, ["whydeep", "study"])
 
 
@@ -128,6 +129,22 @@ def test_one_that_was_killed_before_the_store_knew_of_its_end_is_ended(
     after = read_card(run_dir)
     assert after is not None
     assert after.status == "FINISHED"
+
+
+def test_arms_find_a_pretraining_that_was_not_continued_but_begun_anew(
+    place: Path, answer: Answer, tmp_path: Path
+) -> None:
+    assert answer.complete
+    done = conduct(copied(place, tmp_path), study())
+    source = done.pretraining[0].replicates[0].run_dir
+    killed = source / "result.json"
+    killed.write_text(killed.read_text().replace('"FINISHED"', '"KILLED"'))
+    shutil.rmtree(source / "checkpoints")
+    shutil.rmtree(done.states[1].replicates[0].run_dir)
+    anew = conduct(tmp_path, study(), "resume=never")
+    assert [state.count("done") for state in (*anew.pretraining, *anew.states)] == [0, 1, 0, 1]
+    assert anew.run(ExecutionOptions("here", 1)).complete
+    assert RunResult.read(source.with_name(f"{source.name}-2")) is not None
 
 
 def test_no_pretraining_is_trained_of_which_all_arms_are_done(place: Path, answer: Answer, tmp_path: Path) -> None:
