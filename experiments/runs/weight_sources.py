@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from experiments.errors import UserError
 from experiments.runs.checkpoints import StateDict, digest_of, published, read_checkpoint
 from experiments.runs.place import tracking_options
+from experiments.runs.result import RunResult
 from experiments.runs.start_keys import KEY, PRETRAINING, RUN, TORCHVISION, check_source
 from experiments.tracking.card import read_card
 from experiments.tracking.lookup import find_run
@@ -131,7 +132,7 @@ def _of_run(source: str, cfg: DictConfig) -> Place:
     except UserError as error:
         raise UserError(f"{KEY}={source}: {str(error).removeprefix(f'run={reference}: ')}") from error
     card = read_card(run_dir)
-    if card is None or card.status != "FINISHED":
+    if card is None or not (card.status == "FINISHED" or _has_finished(run_dir)):
         status = "not recorded" if card is None else card.status.lower()
         raise UserError(
             f"{KEY}={source}: that run is {status}, so that its best checkpoint may still be another; name the file "
@@ -141,6 +142,15 @@ def _of_run(source: str, cfg: DictConfig) -> Place:
         raise UserError(f"{KEY}={source}: that run has the identity {own[:10]}…, and {wanted[:10]}… is meant")
     found = card.run_id or card.key
     return Place(f"{RUN}{found}", checkpoint, found, card.name)
+
+
+def _has_finished(run_dir: Path) -> bool:
+    """Whether a run has finished by its result: its process may have been killed before its card could say so."""
+    try:
+        result = RunResult.read(run_dir)
+    except UserError:
+        return False
+    return result is not None and result.status == "FINISHED"
 
 
 def _identity(run_dir: Path) -> str:

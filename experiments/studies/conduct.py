@@ -27,7 +27,7 @@ from experiments.studies.gather import Gathered
 from experiments.studies.judging import judged
 from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
-from experiments.studies.pretraining import check_starts, look_at_pretraining, pretrain, started
+from experiments.studies.pretraining import check_starts, look_at_pretraining, needed, pretrain, settle_done, started
 from experiments.studies.record import open_study
 from experiments.studies.report import FORMATS, Report, write_report
 from experiments.studies.state import ArmState, RunState, look, look_again, remember
@@ -127,10 +127,10 @@ class Conduct:
         for arm in arms:
             check_place(arm.cfg)
         check_declared(arms, study.declared)
-        self.pretraining = look_at_pretraining(arms, study.seeds, self._folder)
-        arms = started(arms, self.pretraining)
+        self._pretraining = look_at_pretraining(arms, study.seeds, self._folder)
+        arms = started(arms, self._pretraining)
         self.states = look(arms, study.seeds, self._folder)
-        check_starts(self.states, self.pretraining)
+        check_starts(self.states, self._pretraining)
         self._arms = arms
         self._planned_confounds = planned_confounds(arms, study.declared)
         written = write_down(name, varied, study, self.states, [*map(masked, command)])
@@ -155,6 +155,11 @@ class Conduct:
     def written(self) -> WrittenStudy:
         """The study as it is written down before it runs."""
         return self._written
+
+    @property
+    def pretraining(self) -> list[ArmState]:
+        """The runs that its arms start from, without those that nothing starts from any more."""
+        return needed(self._pretraining, self.states)
 
     @property
     def in_all(self) -> list[ArmState]:
@@ -185,7 +190,7 @@ class Conduct:
 
     def run(self, options: ExecutionOptions) -> Answer:
         """Run what is missing by now, and answer."""
-        self.pretraining = look_again(self.pretraining, self._folder)
+        self._pretraining = look_again(self._pretraining, self._folder)
         self.states = look_again(self.states, self._folder)
         remember(self.in_all, self._folder)
         tracking = self.tracking
@@ -193,9 +198,14 @@ class Conduct:
         if tracking.deliver:
             recorded.wait()
         waiting = [one.run for one in self._in_order() if one.kind != "done"]
-        jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
         progress = sys.stderr.isatty()
+        settle_done(self.pretraining, tracking)
         before = pretrain(self.pretraining, options, self._folder / "jobs", self.study.metric, progress=progress)
+        if before.replicates:
+            # One that was not continued but begun anew lies in another folder than it was planned in.
+            known = {arm.name: arm for arm in started(self._arms, look_again(self._pretraining, self._folder))}
+            waiting = [replace(run, planned=known[run.arm]) for run in waiting]
+        jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
         if before.stopped_by is None:
             board = board_of(jobs, self.study.metric, options.workers)
             execution = execute_all(jobs, options, board, progress=progress)

@@ -12,6 +12,7 @@ from experiments.runs.plotting import thousands
 from experiments.studies import wording
 from experiments.studies.confound import Confound
 from experiments.studies.forecast import Forecast, minutes, remaining
+from experiments.studies.pretrained import PREFIX
 from experiments.studies.state import ArmState, Kind
 from experiments.studies.study import Study
 
@@ -111,7 +112,8 @@ def _totals(study: Study, states: Sequence[ArmState], forecasts: Sequence[Foreca
     runs = sum(len(state.replicates) for state in states)
     left = sum(map(remaining, states))
     counts = ", ".join(f"{count} {kind}" for kind in KINDS if (count := sum(state.count(kind) for state in states)))
-    started = [f"{len(study.pretraining)} pretraining"] if study.pretraining else []
+    before = sum(state.arm.name.startswith(PREFIX) for state in states)
+    started = [f"{before} pretraining"] if before else []
     arms = _count(len(study.cells), "arm")
     sizes = ", ".join((*started, arms, _count(len(study.seeds), "seed"), f"equal {study.budget.equal}"))
     text = f"{_count(runs, 'run')} ({sizes}): {counts}"

@@ -4,18 +4,21 @@ Which run an arm starts from is said by its identity, which is known before it h
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.errors import UserError
 from experiments.runs.checkpoints import StateDict
 from experiments.runs.label import Label
+from experiments.runs.settle import settle
 from experiments.runs.start import copy_part
 from experiments.runs.start_keys import KEY, RUN
 from experiments.studies.board import board_of
 from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.plan import PlannedArm
-from experiments.studies.state import ArmState, look
+from experiments.studies.state import ArmState, RunState, look
+from experiments.tracking.options import TrackingOptions
 
 
 def look_at_pretraining(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list[ArmState]:
@@ -36,6 +39,31 @@ def _starts(state: ArmState) -> Mapping[int, tuple[str, ...]]:
     }
 
 
+def needed(pretraining: Sequence[ArmState], states: Sequence[ArmState]) -> list[ArmState]:
+    """Return the runs that are done, or that an arm which is not done still starts from.
+
+    Args:
+        pretraining: the states of the runs that arms start from.
+        states: of the arms.
+    """
+    wanted = {
+        (state.arm.pretraining.name, one.run.seed)
+        for state in states
+        if state.arm.pretraining is not None
+        for one in state.replicates
+        if one.kind != "done"
+    }
+    left = (
+        replace(state, replicates=tuple(one for one in state.replicates if one.kind == "done" or _key(one) in wanted))
+        for state in pretraining
+    )
+    return [state for state in left if state.replicates]
+
+
+def _key(one: RunState) -> tuple[str, int]:
+    return one.run.arm, one.run.seed
+
+
 def check_starts(states: Sequence[ArmState], pretraining: Sequence[ArmState]) -> None:
     """See that the weights, which nobody has trained yet, will fit.
 
@@ -50,6 +78,19 @@ def check_starts(states: Sequence[ArmState], pretraining: Sequence[ArmState]) ->
                 copy_part(state.arm.cfg, state.assembly.network, state.assembly.measures, source)
             except UserError as error:
                 raise state.arm.sources.blamed(error, state.arm.sources.named_by(error)) from error
+
+
+def settle_done(pretraining: Sequence[ArmState], options: TrackingOptions) -> None:
+    """Send what the store lacks of runs that are done: they are not executed again, as little as those of arms.
+
+    Args:
+        pretraining: their states.
+        options: where to.
+    """
+    for state in pretraining:
+        for one in state.replicates:
+            if one.kind == "done" and one.result is not None:
+                settle(one.result, options)
 
 
 def pretrain(

@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import StudyError, UserError
 from experiments.runs import attempts
 from experiments.runs.build import Assembly, assemble, build_datamodule
-from experiments.runs.identity import Identity, identities
+from experiments.runs.identity import Identity, identities, with_weights_digest
 from experiments.runs.ingredients import changed_keys
 from experiments.runs.processes import shares
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.recorded import without_weights
 from experiments.runs.result import RunResult
 from experiments.runs.source_files import code_digests, code_files
+from experiments.runs.start_keys import KEY as WEIGHTS
 from experiments.studies.plan import PlannedArm, PlannedRun
 
 Kind = Literal["done", "interrupted", "failed", "stale", "to do"]
@@ -272,7 +273,10 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
         return "its record cannot be read any more"
     now = code_digests(code_files(cfg).items())
     files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    keys = sorted(key for key, *_ in changed_keys(old, cfg))  # type: ignore[arg-type]
+    # What was recorded has the digest of its weights.
+    keys = sorted(key for key, *_ in changed_keys(old, with_weights_digest(cfg)))  # type: ignore[arg-type]
+    if OmegaConf.select(old, WEIGHTS) == cfg.model.get("weights"):
+        keys = [f"the content of {WEIGHTS}" if key == WEIGHTS else key for key in keys]
     said = []
     if files:
         said.append(f"code: {_listed(files)}")
@@ -281,8 +285,7 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
     if not said and recorded["data"] != data:
         said.append("data: other pictures or labels")
     # What no key shows decides the result too.
-    hidden = "the number of processes" if cfg.model.get("weights") is None else "the content of model.weights"
-    return "; ".join(said) or f"configuration: {hidden}"
+    return "; ".join(said) or "configuration: the number of processes"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from experiments.runs.execute import identity_of
 from experiments.runs.identity import identify
 from experiments.runs.provenance import collect
 from experiments.runs.record import write_inputs
+from experiments.runs.result import RunResult
 from experiments.runs.weight_sources import read_weights
 from experiments.tracking.card import read_card
 from experiments.tracking.opening import open_run
@@ -125,6 +126,22 @@ def test_what_a_run_begins_from_is_written_down(tmp_path: Path) -> None:
 def test_a_run_that_has_not_finished_is_refused(tmp_path: Path, status: FinalStatus | None) -> None:
     record(tmp_path, "source", small_state(tmp_path), status=status)
     with pytest.raises(UserError, match=r"^model\.weights=run:source: that run is (killed|running).*name the file"):
+        assemble(asked(tmp_path, "run:source"))
+
+
+def test_a_result_proves_that_a_run_has_finished_whose_process_was_killed_before_its_card_said_so(
+    tmp_path: Path,
+) -> None:
+    state = small_state(tmp_path)
+    record(tmp_path, "source", state, status=None)
+    RunResult(tmp_path / "source", None, "i", "source", "FINISHED", 0, {}, (1, 8, 8)).write()
+    card = read_card(tmp_path / "source")
+    assert card is not None
+    assert card.status == "RUNNING"
+    network = assemble(asked(tmp_path, "run:source")).network
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    (tmp_path / "source" / "result.json").write_text("{")
+    with pytest.raises(UserError, match=r"^model\.weights=run:source: that run is running"):
         assemble(asked(tmp_path, "run:source"))
 
 

@@ -1,18 +1,24 @@
 """Arms that start from runs of the study's own: planned before these have run, trained after them, led back to them."""
 
+import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from experiments.errors import UserError
 from experiments.runs.configuration import compose
 from experiments.runs.identity import identify
+from experiments.runs.result import RunResult
 from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.prepared import prepare
 from experiments.studies.study import Study, checked
+from experiments.tracking.card import read_card
+from experiments.tracking.opening import open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
 
@@ -46,8 +52,8 @@ def study(**changed: Any) -> Study:  # noqa: ANN401 - parts of a study
     return checked({**asked, **changed}, "")
 
 
-def conduct(folder: Path, of: Study) -> Conduct:
-    overrides = [f"runs_dir={folder / 'runs'}", "tracking.deliver=false"]
+def conduct(folder: Path, of: Study, *more: str) -> Conduct:
+    overrides = [f"runs_dir={folder / 'runs'}", "tracking.deliver=false", *more]
     return Conduct(of, prepare(of, "more", overrides), "more", "laptop", overrides, ["whydeep", "study"])
 
 
@@ -99,6 +105,67 @@ def test_nothing_of_it_is_run_twice(place: Path, answer: Answer) -> None:
     again = conduct(place, study())
     assert [state.count("done") for state in (*again.pretraining, *again.states)] == [1, 1, 1, 1]
     assert again.minutes(1) == 0
+
+
+def copied(place: Path, folder: Path) -> Path:
+    """Return a folder with a copy of the study as it was run."""
+    shutil.copytree(place / "runs", folder / "runs")
+    return folder
+
+
+def test_one_that_was_killed_before_the_store_knew_of_its_end_is_ended(
+    place: Path, answer: Answer, tmp_path: Path
+) -> None:
+    assert answer.complete
+    again = conduct(copied(place, tmp_path), study())
+    run_dir = again.pretraining[0].replicates[0].run_dir
+    tracker = open_run(run_dir, again.tracking, name="more", tags={})
+    tracker.flush()
+    tracker._close()
+    before = read_card(run_dir)
+    assert before is not None
+    assert before.status == "RUNNING"
+    assert again.run(ExecutionOptions("here", 1)).complete
+    after = read_card(run_dir)
+    assert after is not None
+    assert after.status == "FINISHED"
+
+
+def test_arms_find_a_pretraining_that_was_not_continued_but_begun_anew(
+    place: Path, answer: Answer, tmp_path: Path
+) -> None:
+    assert answer.complete
+    done = conduct(copied(place, tmp_path), study())
+    source = done.pretraining[0].replicates[0].run_dir
+    killed = source / "result.json"
+    killed.write_text(killed.read_text().replace('"FINISHED"', '"KILLED"'))
+    shutil.rmtree(source / "checkpoints")
+    shutil.rmtree(done.states[1].replicates[0].run_dir)
+    anew = conduct(tmp_path, study(), "resume=never")
+    assert [state.count("done") for state in (*anew.pretraining, *anew.states)] == [0, 1, 0, 1]
+    assert anew.run(ExecutionOptions("here", 1)).complete
+    assert RunResult.read(source.with_name(f"{source.name}-2")) is not None
+
+
+def test_no_pretraining_is_trained_of_which_all_arms_are_done(place: Path, answer: Answer, tmp_path: Path) -> None:
+    assert answer.complete
+    done = conduct(copied(place, tmp_path), study())
+    source = done.pretraining[0].replicates[0].run_dir
+    shutil.rmtree(source)
+    again = conduct(tmp_path, study())
+    assert [state.arm.name for state in again.in_all] == list(ARMS)
+    assert again.minutes(1) == 0
+    console = Console(width=200, record=True, file=io.StringIO())
+    again.print_plan(console, 1)
+    assert "3 runs (3 arms, 1 seed, equal epochs): 3 done" in console.export_text()
+    assert again.run(ExecutionOptions("here", 1)).complete
+    assert not source.exists()
+    # Of more seeds, those that an arm still has to be trained under.
+    more = conduct(tmp_path, study(seeds=[3, 4]))
+    assert [one.run.seed for one in more.pretraining[0].replicates] == [4]
+    shutil.rmtree(done.states[2].replicates[0].run_dir)
+    more = conduct(tmp_path, study(seeds=[3, 4]))
+    assert [one.run.seed for one in more.pretraining[0].replicates] == [3, 4]
 
 
 def test_another_pretraining_makes_other_runs(place: Path, answer: Answer) -> None:

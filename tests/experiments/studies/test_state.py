@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
@@ -11,6 +12,7 @@ from experiments.errors import StudyError, UserError
 from experiments.runs import source_files
 from experiments.runs.build import assemble
 from experiments.runs.execute import identity_of
+from experiments.runs.identity import with_weights_digest
 from experiments.runs.result import RunResult, Status
 from experiments.studies import state as state_room
 from experiments.studies.forecast import remaining
@@ -104,15 +106,36 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
     [
         ("null", "other", "data: other pictures or labels"),
         ("null", "same", "configuration: the number of processes"),
-        ("begin.pt", "same", "configuration: the content of model.weights"),
     ],
 )
 def test_what_no_key_shows_and_makes_a_run_stale_is_said(weights: str, data: str, why: str, tmp_path: Path) -> None:
     cfg = plan(study(), [f"model.weights={weights}"])[0].cfg
-    files = source_files.code_digests(source_files.code_files(cfg).items())
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-    (tmp_path / "identity.json").write_text(json.dumps({"code_files": files, "data": data}))
+    leave(tmp_path, cfg, data)
     assert state_room.changes(tmp_path, cfg, "same") == why
+
+
+def leave(folder: Path, cfg: DictConfig, data: str) -> None:
+    """Leave the record of a run behind as far as it says what the run was made of."""
+    files = source_files.code_digests(source_files.code_files(cfg).items())
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(with_weights_digest(cfg)))
+    (folder / "identity.json").write_text(json.dumps({"code_files": files, "data": data}))
+
+
+def test_weights_are_blamed_where_they_have_changed_and_there_alone(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    torch.save({"fc.weight": torch.zeros(2, 2), "fc.bias": torch.zeros(2)}, first)
+    torch.save({"fc.weight": torch.ones(2, 2), "fc.bias": torch.zeros(2)}, second)
+
+    def planned(weights: Path, *more: str) -> DictConfig:
+        return plan(study(), [f"model.weights={weights}", *more])[0].cfg
+
+    leave(tmp_path, planned(first), "then")
+    assert state_room.changes(tmp_path, planned(first), "now") == "data: other pictures or labels"
+    other_decay = planned(first, "optimizer.weight_decay=0.5")
+    assert state_room.changes(tmp_path, other_decay, "then") == "configuration: optimizer.weight_decay"
+    assert state_room.changes(tmp_path, planned(second), "then") == "configuration: model.weights"
+    second.replace(first)
+    assert state_room.changes(tmp_path, planned(first), "then") == "configuration: the content of model.weights"
 
 
 def test_arms_that_differ_in_how_they_are_executed_alone_are_refused(tmp_path: Path) -> None:
