@@ -14,7 +14,7 @@ from tests.experiments.conftest import REPOSITORY, TOY, environment
 from tests.experiments.recorded import run_dirs, until
 
 PACKAGES = ("conf", "datamodules", "experiments", "lightning_modules")
-NETWORK = Path("lightning_modules") / "networks" / "filter_stack.py"
+NETWORK = Path("lightning_modules") / "networks" / "activations.py"
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def test_code_that_was_never_committed_is_rebuilt_and_an_interrupted_reproductio
         return [sys.executable, "-m", "experiments.cli", *arguments]
 
     committed = (clone / NETWORK).read_text()
-    changed = committed.replace("nn.ReLU(", "nn.LeakyReLU(0.1, ")
+    changed = committed.replace("partial(nn.ReLU, ", "partial(nn.LeakyReLU, 0.1, ")
     assert changed != committed
     (clone / NETWORK).write_text(changed)
     # In the folder of the code: what Python looks through first is the present one.
     trained = command("train", *TOY[:2], "model.network.widths=[8]", "trainer.max_epochs=25", "tracking=local")
     subprocess.run(trained, cwd=clone, env=own, check=True, capture_output=True)
     (run_dir,) = run_dirs(clone)
-    (clone / NETWORK).write_text(committed.replace("nn.ReLU(", "nn.SiLU("))
+    (clone / NETWORK).write_text(committed.replace("partial(nn.ReLU, ", "partial(nn.SiLU, "))
     present = (clone / NETWORK).read_text()
 
     begun = subprocess.Popen(

@@ -186,7 +186,7 @@ def test_a_plan_writes_nothing(whydeep: Whydeep, tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["stacked_filter"], "study=stacked_filter: no such study; did you mean 'stacked_filters'?"),
-        ([], "no study is named; write whydeep study NAME, where NAME is one of stacked_filters"),
+        ([], "no study is named; write whydeep study NAME, where NAME is one of augmentation, "),
         ([*TOY, "more"], "stacked_filters more: one study at a time"),
         ([TOY[0], "scale=huge"], "scale=huge: no such scale of this study; allowed: cifar10, full, laptop, toy"),
         ([*TOY, "trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),

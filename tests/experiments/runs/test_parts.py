@@ -64,7 +64,7 @@ def test_patterns_match_whole_names(residual: nn.Module) -> None:
         ("first:8", r"model\.freeze=first:8: the network has 8 layers with weights.*must be first:1 to first:7"),
         (
             "layer9.*",
-            r"model\.freeze=layer9\.\*: no tensor has such a name .*; their names: conv1\.weight",
+            r"model\.freeze=layer9\.\*: no tensor of the network has such a name .*; their names: conv1\.weight",
         ),
     ],
 )
