@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.arguments import split_arguments
+from experiments.benchmarks.counts import counts_of
 from experiments.benchmarks.pairs import in_turn
 from experiments.errors import UserError
 from experiments.runs.allocator import keep_freed_memory
 
-KEYS = {"pairs": "5", "size": "64", "steps": "6"}
+DEFAULTS = {"pairs": 5, "size": 64, "steps": 6}
 WARM_UP = 2
 BATCH = 128
 KEEP, GIVE_BACK = "keep", "give-back"
@@ -85,13 +85,7 @@ def main(argv: Sequence[str]) -> int:
             raise UserError("this C library cannot be told to keep freed memory")
         print(*steps_of(int(argv[1]), int(argv[2])))
         return 0
-    keys, unknown = split_arguments(argv, KEYS)
-    for key, value in keys.items():
-        if not str(value).isdecimal() or int(str(value)) < 1:
-            raise UserError(f"{key}={value}: must be a whole number of at least 1")
-    if unknown:
-        raise UserError(f"{unknown[0]}: no such key; allowed: {', '.join(KEYS)}")
-    pairs, size, steps = (int(str(keys[key])) for key in KEYS)
+    pairs, size, steps = counts_of(argv, DEFAULTS)
     found = in_turn(pairs, lambda: in_a_process(KEEP, size, steps), lambda: in_a_process(GIVE_BACK, size, steps))
     print(f"{steps} steps of {BATCH} pictures of {size} px; processor seconds (of which the system's)")
     for number, (kept, given) in enumerate(found, start=1):

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from experiments.arguments import split_arguments
+from experiments.benchmarks.counts import counts_of
 from experiments.errors import UserError
 from experiments.measures.network import measure
 
@@ -260,11 +260,7 @@ def main(argv: list[str]) -> int:
     Raises:
         UserError: an unknown key, or a value that is no number.
     """
-    keys, others = split_arguments(argv, {"repeats": "5"})
-    if others:
-        raise UserError(f"{others[0]}: unknown key; allowed: {', '.join(keys)}")
-    if not str(keys["repeats"]).isdecimal() or int(str(keys["repeats"])) < 1:
-        raise UserError(f"repeats={keys['repeats']}: must be a whole number from 1")
+    (repeats,) = counts_of(argv, {"repeats": 5})
     torch.set_num_threads(1)
     installed: dict[str, Tool] = {}
     for name, (tool, package) in TOOLS.items():
@@ -279,7 +275,7 @@ def main(argv: list[str]) -> int:
         network = case.build().eval()
         answers: dict[str, Answer | str] = {}
         seconds: dict[str, list[float]] = {name: [] for name in installed}
-        for _ in range(int(str(keys["repeats"])) + 1):
+        for _ in range(repeats + 1):
             for name, tool in installed.items():
                 answers[name], took = ask(tool, network, case)
                 seconds[name].append(took)

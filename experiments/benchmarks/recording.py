@@ -19,6 +19,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from experiments.arguments import split_arguments
+from experiments.benchmarks.counts import whole
 from experiments.benchmarks.pairs import in_turn
 from experiments.errors import UserError
 from experiments.runs import processes
@@ -53,9 +54,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: `pairs` is no whole number of at least 1, or the run cannot be.
     """
     keys, overrides = split_arguments(argv, {"pairs": "3"})
-    pairs = str(keys["pairs"])
-    if not pairs.isdecimal() or int(pairs) < 1:
-        raise UserError(f"pairs={pairs}: must be a whole number of at least 1")
+    pairs = whole("pairs", str(keys["pairs"]))
     given = {override.partition("=")[0] for override in overrides}
     settings = [*(each for each in DEFAULTS if each.partition("=")[0] not in given), *overrides]
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         # Imports, the store's tables, the pictures in memory.
         recorded(short)
         unrecorded(short)
-        found = in_turn(int(pairs), lambda: recorded(cfg), lambda: unrecorded(cfg))
+        found = in_turn(pairs, lambda: recorded(cfg), lambda: unrecorded(cfg))
     print(f"processor seconds, whole runs: {' '.join(settings)}")
     for number, (ours, bare) in enumerate(found, start=1):
         print(f"  pair {number}: recorded {ours:.1f}, unrecorded {bare:.1f}, ratio {ours / bare:.3f}")

@@ -24,6 +24,7 @@ from datamodules.scenes.composing import Scenes
 from datamodules.scenes.datamodule import ScenesDataModule
 from datamodules.scenes.difficulty import Difficulty
 from experiments.arguments import split_arguments
+from experiments.benchmarks.counts import whole
 from experiments.errors import UserError
 from experiments.runs.configuration import compose, options_of, plain
 
@@ -70,9 +71,7 @@ def main(argv: Sequence[str]) -> int:
     keys, others = split_arguments(argv, {"out": "docs/pictures", "columns": "8"})
     if others:
         raise UserError(f"{others[0]}: unknown key; allowed: {', '.join(keys)}")
-    if not str(keys["columns"]).isdecimal() or int(str(keys["columns"])) < 1:
-        raise UserError(f"columns={keys['columns']}: must be a whole number of at least 1")
-    out, columns = Path(str(keys["out"])), int(str(keys["columns"]))
+    out, columns = Path(str(keys["out"])), whole("columns", str(keys["columns"]))
     out.mkdir(parents=True, exist_ok=True)
     for preset in (name for name in options_of("datamodule") if name.startswith("scenes")):
         settings = plain(compose([f"datamodule={preset}"]))["datamodule"]

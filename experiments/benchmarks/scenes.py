@@ -20,11 +20,11 @@ from datamodules.scenes.difficulty import Difficulty
 from datamodules.scenes.drawing import draw
 from datamodules.scenes.scene import COLOURS, SHAPES, TEXTURES, Background, Scene, Thing
 from datamodules.scenes.stream import Stream
-from experiments.arguments import split_arguments
+from experiments.benchmarks.counts import counts_of
 from experiments.errors import UserError
 
 COMPOSED = Scenes("shape", Difficulty(things=(1, 4), size=(0.22, 0.5), visible=0.5))
-DEFAULTS = {"size": "64", "scenes": "400", "rounds": "9"}
+DEFAULTS = {"size": 64, "scenes": 400, "rounds": 9}
 
 
 def of_all_kinds(index: int) -> Scene:
@@ -70,13 +70,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: an unknown key, or a value that is no whole number of at least 1.
     """
-    keys, others = split_arguments(argv, DEFAULTS)
-    if others:
-        raise UserError(f"{others[0]}: unknown key; allowed: {', '.join(DEFAULTS)}")
-    for name, value in keys.items():
-        if not str(value).isdecimal() or int(str(value)) < 1:
-            raise UserError(f"{name}={value}: must be a whole number of at least 1")
-    size, scenes, rounds = (int(str(value)) for value in keys.values())
+    size, scenes, rounds = counts_of(argv, DEFAULTS)
     ready = [of_all_kinds(index) for index in range(scenes)]
     works: dict[str, Callable[[int], object]] = {
         "drawing": lambda index: draw(ready[index], size, Stream(index, "grain")),

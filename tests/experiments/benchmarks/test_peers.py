@@ -92,4 +92,4 @@ def test_a_mistake_ends_in_exit_code_2_without_a_traceback() -> None:
         [sys.executable, "-m", "experiments.benchmarks.peers", "repeats=x"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "repeats=x: must be a whole number from 1\n"
+    assert done.stderr == "repeats=x: must be a whole number of at least 1\n"
