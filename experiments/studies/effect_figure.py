@@ -1,135 +1,155 @@
-"""The effect plot: differences by seed, their mean with its interval, and the margins that claims draw around zero."""
+"""The effect plot: effects by seed, their means with intervals, what claims count as yes, and the verdicts on these."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from experiments.runs.plotting import COLOURS, FAINT, INK, MARKERS
-from experiments.studies import wording
-from experiments.studies.claim import Claim
-from experiments.studies.comparison import Comparison
-from experiments.studies.interval_bars import bar_lengths
-from experiments.studies.intervals import Estimate
+from experiments.runs.plotting import COLOURS, FAINT, INK
+from experiments.studies.effect_rows import Effect
+from experiments.studies.marks import OF_NO_ARM, ROW, broken, draw_mean, draw_spread, inches, widen
 
-FEW = 30  # values that are drawn one by one
-# A difference is between arms: the colour of one of them would be read as its own.
-OF_NO_ARM: Mapping[str, Any] = {"color": FAINT, "marker": "o"}
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One row: what is contrasted, by how much it differs, and the differences that a claim would count as yes.
-
-    `low` and `high` bound them; `None` is no bound.
-    """
-
-    contrast: str
-    estimate: Estimate | None
-    margin: bool = False
-    low: float | None = None
-    high: float | None = None
+NAME, SMALL = 8.5, 7.0  # points of a row's name, and of the contrast below it
+NARROW, BROAD = 1.45, 3.0  # inches for the names in half the width of a page, and in all of it
+# What half a page has room for: inches of what is told instead of drawn, axes, lines of a contrast.
+MOST_TOLD, MOST_AXES, MOST_LINES = 1.6, 2, 2
+POINTS = 72  # in an inch
+FOOT = 0.5  # inches of the ticks of an axis and its name
+# Told apart without colour, too.
+OUTCOMES: Mapping[str, tuple[str, str]] = {
+    "supported": ("✓", COLOURS[2]),
+    "refuted": ("✗", COLOURS[1]),
+    "undecided": ("?", FAINT),
+}
 
 
-def claimed_effects(
-    comparison: Comparison, claims: Mapping[str, Claim], effects: Mapping[str, Estimate | None]
-) -> list[Effect]:
-    """Return one row for each claim on a difference in the study's metric, then one for each other arm's contrast.
+def is_narrow(rows: Sequence[Effect]) -> bool:
+    """Whether half a page has room for the rows."""
+    labels = [(row, *_label(row, NARROW)) for row in rows]
+    return (
+        len(_groups(rows)) <= MOST_AXES
+        and all(inches(name, NAME) <= NARROW and not (row.name and "\n" in name) for row, name, _ in labels)
+        and all(inches(text, SMALL) <= NARROW and text.count("\n") < MOST_LINES for _, _, text in labels)
+        and all(inches(row.told, SMALL + 1) <= MOST_TOLD for row in rows)
+    )
+
+
+def height_of(rows: Sequence[Effect], width: float) -> float:
+    """Return the inches that the rows take with `width` inches for their names."""
+    return 0.4 + sum(_axis_height(group, width) for group in _groups(rows))
+
+
+def draw_effects(rows: Sequence[Effect], width: float, figure: FigureBase) -> None:
+    """Draw one row for each effect, those that share an axis together, the first on top.
 
     Args:
-        comparison: what came out; each arm but the baseline has a contrast with it.
-        claims: by name.
-        effects: of the claims' contrasts, by the claims' names.
+        rows: what is drawn.
+        width: inches for their names.
+        figure: what they are drawn into.
     """
-    rows = []
-    for name, claim in claims.items():
-        found = effects.get(name)
-        if found is not None and not claim.over and claim.on in (None, comparison.metric) and not claim.is_ratio:
-            low, high = _bounds(claim)
-            rows.append(Effect(" ".join(claim.contrast.split()), found, margin=True, low=low, high=high))
-    told = {row.contrast for row in rows}
-    others = [(f"{contrast.arm} - {contrast.baseline}", contrast.effect) for contrast in comparison.contrasts]
-    return [*rows, *(Effect(text, effect) for text, effect in others if text not in told)]
+    groups = _groups(rows)
+    heights = [_axis_height(group, width) for group in groups]
+    column = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for axes, group in zip(column, groups, strict=True):
+        _draw_group(axes, group, width)
+    column[0].set_title("Effects and verdicts" if any(row.outcome for row in rows) else "Effects")
 
 
-def draw_effects(rows: Sequence[Effect], metric: str, axes: Axes) -> None:
-    """One row for each effect, the first on top, around a line at zero."""
-    for place, row in enumerate(rows):
-        if row.estimate is None:
-            continue
-        draw_spread(axes, row.estimate.values, place, OF_NO_ARM)
-        draw_mean(axes, row.estimate, place)
-        told = f"{_signed(row.estimate)}\nn = {row.estimate.n}"
-        axes.text(1.02, place + 0.1, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    axes.axvline(0, color=INK, linewidth=0.9)
-    axes.set_yticks(range(len(rows)), [row.contrast.replace(" - ", "\n− ") for row in rows])
-    axes.set_ylim(len(rows) - 0.3, -0.45)
-    low, high = widen(axes)
-    for place, row in enumerate(rows):
-        if row.margin:
-            begin, end = (
-                max(low, low if row.low is None else row.low),
-                min(high, high if row.high is None else row.high),
-            )
-            if begin < end:
-                axes.fill_betweenx([place - 0.35, place + 0.5], begin, end, color=FAINT, alpha=0.22, linewidth=0)
-    unit = wording.metric_unit(metric)
-    axes.set_title(f"Difference in {wording.metric_name(metric)} ({'points' if unit == '%' else unit})")
-    axes.grid(visible=True, axis="x")
-    axes.tick_params(axis="y", length=0)
+def _groups(rows: Sequence[Effect]) -> list[list[Effect]]:
+    """Put rows of one axis together; those without one come last."""
+    found: dict[tuple[bool, str], list[Effect]] = {}
+    for row in sorted(rows, key=lambda row: not row.axis):
+        found.setdefault((row.is_ratio, row.axis), []).append(row)
+    return list(found.values())
 
 
-def draw_spread(axes: Axes, values: Sequence[float], place: int, how: Mapping[str, Any]) -> None:
-    """Draw values in the row `place`: one by one, or, where they are many, the spans of 90 % and of half of them."""
-    if len(values) <= FEW:
-        axes.plot(values, [place] * len(values), **how, linestyle="", markersize=6, alpha=0.85)
+def _label(row: Effect, width: float) -> tuple[str, str]:
+    """Return a row's name and what stands below it in small letters, in lines of `width` inches."""
+    contrast = row.contrast.replace(" - ", " − ")
+    if not row.name:
+        return broken(contrast, width, NAME), ""
+    return broken(row.name, width, NAME), broken(contrast, width, SMALL)
+
+
+def _label_height(name: str, contrast: str) -> float:
+    """Return the inches of a label's lines."""
+    return 0.145 * (name.count("\n") + 1) + (0.125 * (contrast.count("\n") + 1) if contrast else 0)
+
+
+def _row_height(row: Effect, width: float) -> float:
+    return max(ROW, 0.12 + _label_height(*_label(row, width)))
+
+
+def _axis_height(group: Sequence[Effect], width: float) -> float:
+    return sum(_row_height(row, width) for row in group) + (FOOT if group[0].axis else 0.1)
+
+
+def _draw_group(axes: Axes, group: Sequence[Effect], width: float) -> None:
+    """Draw rows that share an axis; a unit of height is `ROW`."""
+    ends = np.cumsum([0.0, *(_row_height(row, width) / ROW for row in group)])
+    middles = (ends[:-1] + ends[1:]) / 2
+    for row, middle in zip(group, middles, strict=True):
+        _write(axes, row, float(middle), width)
+        if row.estimate is not None:
+            draw_spread(axes, row.estimate.values, float(middle) - 0.14, OF_NO_ARM)
+            draw_mean(axes, row.estimate, float(middle) - 0.04)
+    axes.set_ylim(ends[-1] + 0.02, -0.02)
+    axes.set_yticks([])
+    if not group[0].axis:
+        axes.set_xlim(0, 1)
+        axes.set_axis_off()
         return
-    outer_low, low, high, outer_high = np.percentile(values, [5, 25, 75, 95])
-    axes.plot([outer_low, outer_high], [place, place], color=how["color"], linewidth=1.4)
-    axes.plot([low, high], [place, place], color=how["color"], linewidth=5, solid_capstyle="butt", alpha=0.75)
+    low, high = _scale(axes, group)
+    for row, begin, end in zip(group, ends[:-1], ends[1:], strict=True):
+        if row.margin:
+            sides = max(low, low if row.low is None else row.low), min(high, high if row.high is None else row.high)
+            if sides[0] < sides[1]:
+                axes.fill_betweenx([begin + 0.06, end - 0.06], *sides, color=FAINT, alpha=0.22, linewidth=0)
+    claimed = sum(bool(row.outcome) for row in group)
+    if 0 < claimed < len(group):
+        axes.axhline(float(ends[claimed]), color=FAINT, linewidth=0.8)
+    axes.set_xlabel(group[0].axis)
+    axes.grid(visible=True, axis="x")
 
 
-def draw_mean(axes: Axes, value: Estimate, place: int, metric: str | None = None) -> None:
-    """Draw a mean, of `metric` or of differences, with its interval below the values of the row `place`."""
-    lengths = bar_lengths(value, metric)
-    bar: dict[str, Any] = {} if lengths is None else {"xerr": [[length] for length in lengths], "capsize": 4.0}
-    axes.errorbar([value.mean], [place + 0.24], fmt="|", color=INK, markersize=11, elinewidth=1.6, **bar)
-
-
-def look(place: int) -> dict[str, Any]:
-    """Return colour and marker of the arm at `place`: thirty-six different ones."""
-    turn = place // len(COLOURS)
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place + turn) % len(MARKERS)]}
-
-
-def widen(axes: Axes) -> tuple[float, float]:
-    """Leave room beside what is drawn, and do not blow up differences that are a hundredth of the value."""
+def _scale(axes: Axes, group: Sequence[Effect]) -> tuple[float, float]:
+    """Scale the axis to what is drawn and to no effect, where a line stands; return its ends."""
+    if not group[0].is_ratio:
+        axes.axvline(0, color=INK, linewidth=0.9)
+        return widen(axes)
+    axes.axvline(1, color=INK, linewidth=0.9)
     low, high = axes.dataLim.intervalx
-    if not np.isfinite([low, high]).all():
-        return axes.get_xlim()
-    room = max(0.12 * (high - low), 0.1 * abs(high), 0.05)
-    axes.set_xlim(low - room, high + room)
-    return float(low - room), float(high + room)
+    low, high = min(float(low), 1.0) / 1.4, max(float(high), 1.0) * 1.4
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return low, high
 
 
-def _bounds(claim: Claim) -> tuple[float | None, float | None]:
-    """The differences that the claim counts as yes."""
-    margin = claim.margin or 0.0
-    match claim.kind:
-        case "lower":
-            return None, -margin
-        case "higher":
-            return margin, None
-        case "not_worse":
-            return (None, margin) if claim.better == "lower" else (-margin, None)
-        case "equivalent":
-            return -margin, margin
-    return None, None
+def _write(axes: Axes, row: Effect, middle: float, width: float) -> None:
+    """Write the name of a row at its left, its numbers and its verdict at its right."""
+    across = axes.get_yaxis_transform()
 
+    def beside(text: str, x: float, offset: tuple[float, float], how: Mapping[str, Any]) -> None:
+        near: Any = {"xycoords": across, "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(text, (x, middle), offset, **near, **how)
 
-def _signed(value: Estimate) -> str:
-    if value.low is None or value.high is None:
-        return f"{value.mean:+.2f} (no interval)"
-    return f"{value.mean:+.2f} [{value.low:+.2f}, {value.high:+.2f}]"
+    name, contrast = _label(row, width)
+    top = _label_height(name, contrast) / 2 * POINTS
+    left = {"ha": "right", "va": "top"}
+    beside(name, 0, (-6, top), {**left, "fontsize": NAME})
+    if contrast:
+        beside(contrast, 0, (-6, top - _label_height(name, "") * POINTS), {**left, "fontsize": SMALL, "alpha": 0.7})
+    drawn = row.estimate is not None
+    up, n = (5.5, f"n = {row.estimate.n}") if row.estimate is not None else (0.0, "")
+    right = {"ha": "left", "va": "center", "fontsize": SMALL + 1}
+    beside(row.numbers, 1 if drawn else 0, (6, up), right)
+    if row.outcome:
+        mark, colour = OUTCOMES[row.outcome]
+        beside(mark, 1, (6, -up), {**right, "color": colour, "weight": "bold"})
+    beside(", ".join(filter(None, (row.outcome, n))), 1, (17 if row.outcome else 6, -up), right)

@@ -15,18 +15,27 @@ from experiments.runs.plotting import COLOURS, FAINT, LINES
 from experiments.studies import wording
 from experiments.studies.comparison import ArmSummary, Comparison
 from experiments.studies.curves import Curves
-from experiments.studies.effect_figure import look
 from experiments.studies.interval_bars import reach
 from experiments.studies.intervals import CONFIDENCE
+from experiments.studies.marks import broken, look
 
-GRID = 5  # small pictures in a row, one for each of many arms
+COLUMNS = 6  # most small pictures in a row, one for each of many arms
+FEW_COLUMNS = 4  # that are taken where the arms are not crossed and do not fill rows of five
+TITLE = 8.0  # points
+WIDTH = 9.8  # inches of all pictures in a row
 Array = npt.NDArray[np.float64]
 
 
-def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
-    """Draw all arms into one picture."""
+def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase, *, apart: bool = False) -> None:
+    """Draw all arms into one picture, or, `apart`, each into one of its own, over the baseline in grey."""
+    if apart:
+        _draw_apart(comparison, curves, figure)
+        return
     axes = figure.subplots()
     steps = _steps(curves)
+    axes.set_title("While training")
+    axes.set_xlabel("optimizer steps")
+    axes.set_ylabel(wording.titled(curves.metric))
     if len(steps) == 1:
         _draw_only_step(axes, comparison, curves, steps[0])
         return
@@ -34,8 +43,6 @@ def draw_learning(comparison: Comparison, curves: Curves, figure: FigureBase) ->
         _draw_arm(axes, arm, curves, {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]})
         for place, arm in enumerate(comparison.arms)
     ]
-    axes.set_title(wording.titled(curves.metric))
-    axes.set_xlabel("optimizer steps")
     _scale(axes, tops)
 
 
@@ -52,33 +59,57 @@ def _draw_only_step(axes: Axes, comparison: Comparison, curves: Curves, step: in
         aside = number - (len(learnt) - 1) / 2
         axes.errorbar([aside], mean, **look(place), markersize=7, linestyle="", **bar)
         tops.append(float(high.max()))
-    axes.set_title(wording.titled(curves.metric))
     axes.set_xlim(-len(learnt), len(learnt))
     axes.set_xticks([0], [f"{step}"])
-    axes.set_xlabel("optimizer steps")
     axes.set_ylim(0, 1.1 * max(tops) or 1.0)
     axes.grid(visible=True, axis="y")
 
 
-def draw_learning_grid(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
-    """Draw each arm into a picture of its own, over the baseline in grey."""
-    rows = math.ceil(len(comparison.arms) / GRID)
-    grid = figure.subplots(rows, GRID, sharex=True, sharey=True, squeeze=False)
+def learning_height(comparison: Comparison) -> float:
+    """Return the inches that pictures of each arm take."""
+    rows, _, _ = arranged([arm.name for arm in comparison.arms])
+    return 0.9 + 1.4 * rows
+
+
+def arranged(names: Sequence[str]) -> tuple[int, int, bool]:
+    """Return rows and columns of the pictures of these arms, and whether they go down the columns first.
+
+    Arms that are crossed are named by their levels, the last factor's changing fastest: it becomes the rows or the
+    columns, so that what is compared stands side by side.
+    """
+    last = [name.rpartition(".")[2] for name in names]
+    levels = len(set(last))
+    others, rest = divmod(len(names), levels)
+    crossed = not rest and 1 < levels < len(names) and all(name == last[at % levels] for at, name in enumerate(last))
+    if crossed and max(levels, others) <= COLUMNS:
+        return (others, levels, False) if levels >= others else (levels, others, True)
+    columns = FEW_COLUMNS if len(names) % FEW_COLUMNS == 0 else FEW_COLUMNS + 1
+    return math.ceil(len(names) / columns), columns, False
+
+
+def _draw_apart(comparison: Comparison, curves: Curves, figure: FigureBase) -> None:
+    rows, columns, down = arranged([arm.name for arm in comparison.arms])
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    places = (grid.T if down else grid).flat
     base = next(arm for arm in comparison.arms if arm.is_baseline)
+    width = 0.88 * WIDTH / columns
     tops = []
-    for axes, arm in zip(grid.flat, comparison.arms, strict=False):
-        _draw_arm(axes, base, curves, {"color": FAINT})
-        tops.append(_draw_arm(axes, arm, curves, {"color": COLOURS[0]}))
-        axes.set_title(f"{arm.name} (baseline)" if arm.is_baseline else arm.name, fontsize=8)
+    for place, (axes, arm) in enumerate(zip(places, comparison.arms, strict=False)):
+        _draw_arm(axes, base, curves, {"color": FAINT, "linestyle": LINES[1]})
+        tops.append(_draw_arm(axes, arm, curves, {"color": look(place)["color"]}))
+        name = f"{arm.name} (baseline)" if arm.is_baseline else arm.name
+        axes.set_title(broken(name, width, TITLE, "bold"), fontsize=TITLE)
         axes.tick_params(labelsize=7)
-    for axes in grid.flat[len(comparison.arms) :]:
-        axes.set_visible(False)
     # All share their scales.
-    _scale(grid.flat[0], tops, ticks=3)
-    if len(steps := _steps(curves)) == 1:
-        grid.flat[0].set_xticks(steps)
+    _scale(grid[0, 0], tops, ticks=4)
     for axes in grid.flat[1:]:
         axes.grid(visible=True, axis="y")
+    for axes in grid.flat[len(comparison.arms) :]:
+        axes.set_visible(False)
+    if not down and len(comparison.arms) < grid.size:
+        for axes in grid[-2, len(comparison.arms) - grid.size :]:
+            axes.tick_params(labelbottom=True)
+    figure.suptitle("While training", x=0.01, ha="left", fontsize=10, weight="bold")
     figure.supxlabel("optimizer steps", fontsize=9)
     figure.supylabel(wording.titled(curves.metric), fontsize=9)
 

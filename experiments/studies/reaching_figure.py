@@ -10,8 +10,8 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.runs.plotting import INK, thousands
-from experiments.studies.effect_figure import OF_NO_ARM
-from experiments.studies.figures import Panel
+from experiments.studies.figures import HALF_WIDTH, Panel
+from experiments.studies.marks import OF_NO_ARM, ROW
 from experiments.studies.reached_said import SaidNeeds
 from experiments.studies.reaching import Need
 
@@ -23,8 +23,8 @@ def need_panels(tables: Sequence[SaidNeeds]) -> list[Panel]:
             f"reach-{number}",
             f"{table.title[:1].upper()}{table.title[1:]}, by seed; the bar is the median. Triangles are "
             "bounds: to the right what needs more than all there was, to the left what needs at most the least.",
-            5.2,
-            1.1 + 0.42 * len(table.by_arm),
+            HALF_WIDTH,
+            1.1 + ROW * len(table.by_arm),
             partial(_draw, table),
         )
         for number, table in enumerate(tables, start=1)

@@ -16,9 +16,9 @@ from experiments.studies import membership, wording
 from experiments.studies.claims_said import Judged, said
 from experiments.studies.comparison import Replicate
 from experiments.studies.confound import Confound
-from experiments.studies.effect_figure import claimed_effects
+from experiments.studies.effect_rows import claimed_effects
 from experiments.studies.effects_said import effects_said
-from experiments.studies.figures import WIDE, Panel, comparison_figure, panel_figure, panels
+from experiments.studies.figures import Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
 from experiments.studies.held import held_equal, training_said
 from experiments.studies.reached_said import HOW, needs_said
@@ -213,8 +213,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _panels(gathered: Gathered, verdicts: Mapping[str, Judged]) -> list[Panel]:
-    effects = {name: verdict.effect for name, verdict in verdicts.items()}
-    rows = claimed_effects(gathered.comparison, gathered.written.study.claims, effects)
+    rows = claimed_effects(gathered.comparison, gathered.written.study.claims, verdicts)
     return [*panels(gathered.comparison, gathered.curves, rows), *need_panels(needs_said(gathered))]
 
 
@@ -223,7 +222,7 @@ def _inline(panel: Panel, gathered: Gathered) -> dict[str, object]:
     return {
         "svg": inline_svg(figure, f"{gathered.written.name}-{panel.name}", panel.caption),
         "caption": panel.caption,
-        "size": "full" if panel.width > WIDE else "wide" if panel.width > 4 else "",  # noqa: PLR2004 - of six columns
+        "size": "full" if panel.is_wide else "wide",
     }
 
 

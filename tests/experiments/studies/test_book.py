@@ -55,7 +55,7 @@ def test_it_needs_nothing_from_elsewhere_and_all_links_lead_somewhere(html: str)
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links} <= set(page.ids)
     assert all(link.startswith("#") for link in page.links)
-    assert page.tags.count("svg") == 1 + 12
+    assert page.tags.count("svg") == 1 + 8
 
 
 def test_the_index_comes_first_in_the_order_of_the_chapter(html: str) -> None:

@@ -1,22 +1,91 @@
 """Figures show the numbers that they should, of any number of arms and runs."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from scipy import stats
 
 from experiments.runs.result import RunResult
 from experiments.studies.claim import Claim
 from experiments.studies.comparison import Replicate, compare
 from experiments.studies.curves import Curves
-from experiments.studies.effect_figure import claimed_effects
+from experiments.studies.effect_rows import claimed_effects
 from experiments.studies.figures import comparison_figure, panel_figure, panels
 from experiments.studies.interval_bars import drawn_ends
 from experiments.studies.intervals import Estimate, estimate
-from tests.experiments.studies.reported import ARMS, CLAIM, METRIC, RUN_IDS, comparison, curves, replicate
+from experiments.studies.learning_figure import arranged
+from tests.experiments.studies.reported import ARMS, CLAIM, METRIC, RUN_IDS, Decided, comparison, curves, replicate
+
+
+def decided(name: str, found: Estimate | None, reason: str = "why", outcome: str = "refuted") -> Decided:
+    return Decided(name, outcome, found, None, None, reason)
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def boxes(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Return every text of a figure that is drawn, with where it stands, after it has laid itself out."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    found = figure.findobj(Text)
+    # Ticks beyond the ends of an axis are not drawn.
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            hidden = [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+            hidden += [tick.label1 for tick in axis.get_minor_ticks()]
+            found = [text for text in found if text not in hidden and axes.get_visible()]
+    shown = [text for text in found if isinstance(text, Text) and text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in shown]
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_text_is_cut_or_covered_where_names_are_long_and_all_arms_equal() -> None:
+    names = [
+        f"{one}.{two}.depth{depth}" for one in ("sgd", "adamw") for two in ("plain", "residual") for depth in (8, 56)
+    ]
+    runs = [replace(replicate(0, seed, run_id=f"{name}{seed}"), arm=name) for name in names for seed in range(2)]
+    compared = compare(names, names[0], METRIC, runs)
+    everything = " + ".join(names[::2]) + " - " + " - ".join(names[1::2])
+    claim = Claim.model_validate({"contrast": everything, "is": "lower", "margin": 2.0})
+    claims = {"what_adamw_makes_up_for_of_what_depth_costs": claim, "second": claim}
+    rows = claimed_effects(compared, claims, {name: decided(name, estimate([0.0, 0.0])) for name in claims})
+    drawn = panels(compared, curves(compared), rows)
+    assert {panel.name: panel.is_wide for panel in drawn} == {"seeds": True, "effects": True, "learning": True}
+    figure = comparison_figure("What? " * 60, compared, drawn)
+    found = boxes(figure)
+    x1, y1 = figure.bbox.x1 + 1, figure.bbox.y1 + 1
+    assert [text for text, box in found if box.x0 < -1 or box.y0 < -1 or box.x1 > x1 or box.y1 > y1] == []
+    # By more than the room that is left around letters.
+    inner = [(text, box.padded(-1)) for text, box in found]
+    assert [(a, b) for (a, one), (b, other) in itertools.combinations(inner, 2) if one.overlaps(other)] == []
+
+
+def test_arms_that_are_crossed_stand_in_rows_and_columns_of_their_levels() -> None:
+    def crossed(first: int, second: int) -> list[str]:
+        return [f"a{one}.b{two}" for one in range(first) for two in range(second)]
+
+    assert arranged(crossed(5, 2)) == (2, 5, True)
+    assert arranged(crossed(2, 4)) == (2, 4, False)
+    assert arranged([f"arm{number}" for number in range(10)]) == (2, 5, False)
+    assert arranged([f"arm{number}" for number in range(8)]) == (2, 4, False)
+    names = crossed(5, 2)
+    runs = [replace(replicate(0, seed, run_id=f"{name}{seed}"), arm=name) for name in names for seed in range(2)]
+    compared = compare(names, names[0], METRIC, runs)
+    (panel,) = [found for found in panels(compared, curves(compared)) if found.name == "learning"]
+    titles = [axes.get_title(loc="left") for axes in panel_figure(panel, compared).axes]
+    assert titles == ["a0.b0 (baseline)", *names[2::2], *names[1::2]]
 
 
 def test_the_seeds_of_both_arms_are_joined_and_the_interval_is_drawn() -> None:
@@ -48,7 +117,7 @@ def test_learning_curves_are_means_with_their_interval() -> None:
 def test_the_effect_plot_shows_differences_and_the_margin_of_the_claim() -> None:
     compared = comparison(lost="it broke")
     found = compared.contrasts[0].effect
-    (effect,) = claimed_effects(compared, {"same": CLAIM}, {"same": found})
+    (effect,) = claimed_effects(compared, {"same": CLAIM}, {"same": decided("same", found)})
     assert (effect.contrast, effect.margin, effect.low, effect.high) == ("two_conv3x3 - conv5x5", True, None, 1.0)
     (panel,) = [found for found in panels(compared, curves(compared), [effect]) if found.name == "effects"]
     assert "grey is what a claim counts as yes" in panel.caption
@@ -62,14 +131,53 @@ def test_the_effect_plot_shows_differences_and_the_margin_of_the_claim() -> None
 def test_the_effect_plot_shows_claims_on_any_two_arms_before_the_other_contrasts() -> None:
     compared = comparison()
     between = Claim.model_validate({"contrast": "x - y", "is": "lower", "margin": 0.5})
-    other = Claim.model_validate({"contrast": "x - y", "on": "test/loss", "is": "lower"})
-    rows = claimed_effects(
-        compared, {"a": between, "b": other}, {"a": estimate([1.0, 2.0, 3.0]), "b": estimate([1.0, 2.0])}
-    )
-    assert [(row.contrast, row.margin, row.high) for row in rows] == [
-        ("x - y", True, -0.5),
-        ("two_conv3x3 - conv5x5", False, None),
+    rows = claimed_effects(compared, {"a": between, "b": between}, {"a": decided("a", estimate([1.0, 2.0, 3.0]))})
+    assert [(row.name, row.contrast, row.margin, row.high) for row in rows] == [
+        ("a", "x - y", True, -0.5),
+        ("", "two_conv3x3 - conv5x5", False, None),
     ]
+
+
+def test_claims_on_other_metrics_have_axes_of_their_own_and_exact_ones_are_told() -> None:
+    compared = comparison()
+    claims = {
+        "loss": {"contrast": "x - y", "on": "test/loss", "is": "lower"},
+        "ratio": {"contrast": "x / y", "on": "gradient/initial_front_to_back", "is": "equivalent", "margin": 0.5},
+        "exact": {"contrast": "x / y", "on": "measure/parameters", "is": "equal", "to": "18/25"},
+        "lost": {"contrast": "x - y", "is": "lower"},
+    }
+    verdicts = {
+        "loss": decided("loss", estimate([1.0, 2.0])),
+        "ratio": decided("ratio", Estimate((0.5, 2.0), 1.0, 0.2, 5.0, "t")),
+        "exact": decided("exact", Estimate((0.72,), 0.72, None, None, "exact"), "exactly 18/25, as claimed"),
+        "lost": decided("lost", None),
+    }
+    rows = claimed_effects(compared, {name: Claim.model_validate(claim) for name, claim in claims.items()}, verdicts)
+    assert [(row.name, row.axis, row.low, row.high, row.numbers) for row in rows] == [
+        ("loss", "difference in loss (nats)", None, 0.0, rows[0].numbers),
+        ("ratio", "ratio of gradient initial front to back", 0.5, 1.5, "1 [0.2, 5]"),
+        ("exact", "", None, None, "exactly 18/25, as claimed"),
+        ("lost", "", None, None, "nothing to compare"),
+        ("", "difference in top-1 error (points)", None, None, rows[4].numbers),
+    ]
+    (panel,) = [found for found in panels(compared, curves(compared), rows) if found.name == "effects"]
+    loss, ratio, error, told = panel_figure(panel, compared).axes
+    assert [axes.get_xlabel() for axes in (loss, ratio, error)] == [rows[place].axis for place in (0, 1, 4)]
+    assert (loss.get_xscale(), ratio.get_xscale()) == ("linear", "log")
+    assert {"lost", "nothing to compare", "exact", "exactly 18/25, as claimed"} <= set(texts(told))
+
+
+def test_every_claim_is_drawn_with_its_name_its_contrast_and_its_verdict() -> None:
+    compared = comparison()
+    claims = {"first": CLAIM, "second": CLAIM}
+    found = compared.contrasts[0].effect
+    verdicts = {"first": decided("first", found, outcome="supported"), "second": decided("second", found)}
+    rows = claimed_effects(compared, claims, verdicts)
+    (panel,) = [found for found in panels(compared, curves(compared), rows) if found.name == "effects"]
+    (axes,) = panel_figure(panel, compared).axes
+    written = texts(axes)
+    assert {"first", "second", "✓", "✗", "supported, n = 3", "refuted, n = 3"} <= set(written)
+    assert [text.replace("\n", " ") for text in written].count("two_conv3x3 − conv5x5") == 2
 
 
 def test_a_single_epoch_is_points_with_their_intervals_side_by_side() -> None:
@@ -85,7 +193,7 @@ def test_a_single_epoch_is_points_with_their_intervals_side_by_side() -> None:
     assert [bar.has_yerr for bar in bars] == [True, True]
 
 
-def test_a_single_epoch_of_many_arms_has_its_step_and_intervals() -> None:
+def test_a_single_epoch_of_many_arms_is_one_picture() -> None:
     names = [f"arm{number}" for number in range(8)]
     runs = [
         replace(replicate(0, seed, run_id=f"{name}{seed}"), arm=name, seed=seed) for name in names for seed in range(3)
@@ -93,10 +201,9 @@ def test_a_single_epoch_of_many_arms_has_its_step_and_intervals() -> None:
     compared = compare(names, "arm0", METRIC, runs)
     one = Curves("val/top1_error", {run.label: [(18, 5.0 + run.seed)] for run in runs})
     learning = next(panel for panel in panels(compared, one) if panel.name == "learning")
-    figure = panel_figure(learning, compared)
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [list(axes.get_xticks()) for axes in shown] == [[18]] * 8
-    assert all(any(isinstance(bar, ErrorbarContainer) for bar in axes.containers) for axes in shown)
+    (axes,) = panel_figure(learning, compared).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["18"]
+    assert len([bar for bar in axes.containers if isinstance(bar, ErrorbarContainer) and bar.has_yerr]) == 8
 
 
 def test_the_legend_names_the_arms_that_have_points() -> None:
@@ -126,14 +233,18 @@ def test_the_caption_says_how_many_curves_were_drawn() -> None:
     assert "Drawn from 4 of 6 runs" in captions["learning"]
 
 
-def test_measures_that_an_arm_lacks_have_no_panel() -> None:
+def test_measures_in_which_all_arms_are_equal_or_that_one_lacks_are_not_drawn() -> None:
     compared = comparison()
-    names = [panel.name for panel in panels(compared, curves(compared))]
-    assert names == ["seeds", "effects", "learning", "parameters", "macs", "receptive_field"]
+    drawn = {panel.name: panel for panel in panels(compared, curves(compared))}
+    assert list(drawn) == ["seeds", "effects", "learning", "costs"]
+    assert "Equal in all arms: receptive field (34 px)." in drawn["costs"].caption
+    costs = panel_figure(drawn["costs"], compared).axes
+    assert [axes.get_xlabel() for axes in costs] == ["parameters", "MACs at 1x8x8"]
+    assert costs[0].get_ylabel() == "top-1 error (%)"
     first, second = compared.arms
-    without = replace(first, measures={name: 1.0 for name in first.measures if name != "receptive_field"})
+    without = replace(first, measures={"parameters": second.measures["parameters"]})
     names = [panel.name for panel in panels(replace(compared, arms=(without, second)), Curves("val/top1_error"))]
-    assert names == ["seeds", "effects", "parameters", "macs"]
+    assert names == ["seeds", "effects"]
 
 
 @pytest.mark.filterwarnings("error")
@@ -165,7 +276,7 @@ def test_no_bar_reaches_where_no_error_can_be(errors: tuple[float, ...], end: fl
     assert told.low < 0 or told.high > 100
     learnt = Curves("val/top1_error", {run.label: [(18, errors[run.seed])] for run in runs})
     drawn = {panel.name: panel_figure(panel, compared).axes[0] for panel in panels(compared, learnt)}
-    for name, along in (("seeds", 0), ("learning", 1), ("parameters", 1)):
+    for name, along in (("seeds", 0), ("learning", 1), ("costs", 1)):
         bars = [bar for bar in drawn[name].containers if isinstance(bar, ErrorbarContainer)]
         ends = [bar.lines[2][0].get_segments()[0][:, along] for bar in bars]
         inner = told.high if end == 0 else told.low

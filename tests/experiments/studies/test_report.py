@@ -95,7 +95,7 @@ def test_the_page_needs_nothing_from_elsewhere(write: Write) -> None:
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert "@import" not in html
     assert "url(http" not in html
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 4
 
 
 def test_links_lead_somewhere_and_ids_are_used_once(write: Write) -> None:
