@@ -1,7 +1,7 @@
 """A study from its plan to its answer: what is missing is run, what came out is judged, recorded and reported."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -169,7 +169,11 @@ class Conduct:
     @cached_property
     def forecasts(self) -> list[Forecast]:
         """Of one more run of each of them all."""
-        return [forecast(state) for state in self.in_all]
+        return self.forecast_all()
+
+    def forecast_all(self, tell: Callable[[str], None] = lambda _: None) -> list[Forecast]:
+        """Return these; `tell` gets the name of each arm that is timed for it."""
+        return [forecast(state, tell) for state in self.in_all]
 
     def minutes(self, workers: int) -> float:
         """Return how long the runs that are missing take, so many at a time."""
