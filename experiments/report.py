@@ -217,7 +217,7 @@ def _book(chapter: "Chapter", keys: dict[str, str | None], overrides: Sequence[s
 def _files(gathered: "Gathered", search: "Search", files: dict[str, Path]) -> int:
     from experiments.studies.block import differences, write_block  # noqa: PLC0415 - imported late, as above
     from experiments.studies.judging import judged  # noqa: PLC0415
-    from experiments.studies.made_of import stored_arms  # noqa: PLC0415
+    from experiments.studies.made_of import stored_made  # noqa: PLC0415
     from experiments.studies.reference import write_reference  # noqa: PLC0415
 
     verdicts = judged(gathered)
@@ -225,7 +225,7 @@ def _files(gathered: "Gathered", search: "Search", files: dict[str, Path]) -> in
     if (file := files.get("write")) is not None:
         print(f"{file}: {'brought up to date' if write_block(file, gathered, verdicts) else 'is up to date'}")
     if (file := files.get("reference")) is not None:
-        write_reference(file, gathered, verdicts, stored_arms(search, gathered))
+        write_reference(file, gathered, verdicts, stored_made(search, gathered))
         print(f"reference: {file}")
     if (file := files.get("check")) is not None:
         found = differences(file, gathered, verdicts)

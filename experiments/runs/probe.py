@@ -1,4 +1,4 @@
-"""How long a run would take: a few of its own training steps, timed."""
+"""How long a run would take: a few of its own training steps and one look of each kind that it takes, timed."""
 
 import copy
 import itertools
@@ -6,11 +6,16 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 
+from experiments.measures.latency import FEWEST
 from experiments.runs.allocator import keep_freed_memory
 from experiments.runs.build import Assembly
+from experiments.runs.inspection import LATENCY_SECONDS, inspect
+from experiments.runs.processes import Silence
 
 WARM_UP, MOST_STEPS = 2, 20
 ENOUGH_SECONDS = 1.5
@@ -22,6 +27,14 @@ class StepTimes:
 
     train: float
     evaluate: float
+
+
+@dataclass(frozen=True)
+class LookTimes:
+    """Seconds of one look at a network: of `inspection.inspect`, and of what its layers respond to (`probe_every`)."""
+
+    inspection: float = 0.0
+    layers: float = 0.0
 
 
 def time_steps(assembly: Assembly) -> StepTimes:
@@ -49,8 +62,33 @@ def time_steps(assembly: Assembly) -> StepTimes:
     return StepTimes(statistics.median(times[WARM_UP:]), evaluate)
 
 
-def forecast_seconds(assembly: Assembly, times: StepTimes) -> float:
-    """Return the seconds that the run would train, validate and test for, at these times a batch."""
+def time_looks(assembly: Assembly) -> LookTimes:
+    """Time one look of each kind that the run takes on the CPU; its network is left as it was found."""
+    began = time.perf_counter()
+    inspect(assembly)
+    inspection = time.perf_counter() - began
+    if not (every := assembly.options.probe_every):
+        return LookTimes(inspection)
+    from experiments.runs.layer_probes import LayerProbes  # noqa: PLC0415 - scikit-learn, which few runs need
+
+    network = copy.deepcopy(assembly.network)
+    images, measures, datamodule = assembly.options.probe_images, assembly.measures, assembly.datamodule
+    probes = LayerProbes(every, images, network, measures, datamodule, Silence())
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_step=0)
+    began = time.perf_counter()
+    probes.on_train_start(trainer, assembly.module)
+    return LookTimes(inspection, time.perf_counter() - began)
+
+
+def forecast_seconds(assembly: Assembly, times: StepTimes, looks: LookTimes = LookTimes()) -> float:
+    """Return the seconds that the run would train, validate, test and look at its network for.
+
+    Args:
+        assembly: of the run.
+        times: of a batch.
+        looks: of one look of each kind: the network is inspected before and after its training, its layers before it,
+            every `probe_every` epochs and after the last.
+    """
     cfg, split = assembly.cfg, assembly.datamodule.split
     batch = int(cfg.datamodule.batch_size)
 
@@ -67,7 +105,14 @@ def forecast_seconds(assembly: Assembly, times: StepTimes) -> float:
     epochs = math.ceil(steps / max(1, batches("train")))
     validations = epochs // int(cfg.trainer.get("check_val_every_n_epoch") or 1)
     training = steps * times.train + validations * batches("val") * times.evaluate
+    if every := assembly.options.probe_every:
+        training += (1 + math.ceil(epochs / every)) * looks.layers
     if (limit := cfg.trainer.get("max_time")) is not None:
         days, hours, minutes, seconds = map(int, str(limit).split(":"))
         training = min(training, float(((24 * days + hours) * 60 + minutes) * 60 + seconds))
-    return training + batches("test") * times.evaluate
+    beside = 2 * looks.inspection
+    if assembly.options.initial_errors:
+        beside += batches("val") * times.evaluate
+    if size := assembly.options.latency_batch:
+        beside += max(LATENCY_SECONDS, FEWEST * times.evaluate * size / batch)
+    return training + beside + batches("test") * times.evaluate

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from experiments.errors import UserError
 from experiments.runs.configuration import load
@@ -33,7 +33,7 @@ def recorded_spread(runs_dir: Path, run_dir: Path) -> Spread | None:
 def _replicates(runs_dir: Path, run_dir: Path, own: RunResult) -> Iterator[RunResult]:
     """Look at what is read quickly first: there may be ten thousand runs."""
     made_of = _made_of(run_dir)
-    configuration = _without_seed(load(run_dir / CONFIG_FILE))
+    configuration = _without_seed(run_dir, own.seed)
     for other in run_dirs(runs_dir):
         try:
             result = RunResult.read(other)
@@ -44,7 +44,7 @@ def _replicates(runs_dir: Path, run_dir: Path, own: RunResult) -> Iterator[RunRe
                 and result.seed != own.seed
                 and result.choices == own.choices
                 and made_of == _made_of(other)
-                and _without_seed(load(other / CONFIG_FILE)) == configuration
+                and _without_seed(other, result.seed) == configuration
             ):
                 yield result
         except UserError:
@@ -60,9 +60,23 @@ def _made_of(run_dir: Path) -> tuple[str, str] | None:
         return None
 
 
-def _without_seed(cfg: DictConfig) -> dict[str, object]:
+def _without_seed(run_dir: Path, seed: int) -> dict[str, object]:
+    """Return what decides the result of a run besides its seed; of one that starts from a run of its study, of both."""
+    cfg = load(run_dir / CONFIG_FILE)
     content = ingredients(cfg)
     content.pop("seed", None)
     if isinstance(datamodule := content.get("datamodule"), dict):
         datamodule.pop("seed", None)
+    identity = OmegaConf.select(cfg, "model.weights_identity")
+    if identity is not None and isinstance(model := content.get("model"), dict):
+        model["weights"] = _start_without_seed(run_dir.parent, seed, str(identity)) or identity
     return content
+
+
+def _start_without_seed(runs_dir: Path, seed: int, identity: str) -> tuple[object, object] | None:
+    """Return what decides the weights that a study trained under `seed` itself; `None` where that run is not here."""
+    for run_dir in sorted(runs_dir.glob(f"*-seed{seed}-{identity[:10]}*")):  # as `attempts.stem` names them
+        result = RunResult.read(run_dir)
+        if result is not None and (result.identity, result.seed) == (identity, seed):
+            return _made_of(run_dir), _without_seed(run_dir, seed)
+    return None

@@ -18,11 +18,25 @@ from experiments.studies.written import WrittenStudy
 from experiments.tracking.journal import read_metrics
 
 
-def gather_at_hand(written: WrittenStudy, replicates: Sequence[Replicate]) -> Gathered:
-    """Return the study with what its runs left on this machine; `replicates` are as the study ended with them."""
+def gather_at_hand(
+    written: WrittenStudy, replicates: Sequence[Replicate], pretrained: Sequence[Replicate] = ()
+) -> Gathered:
+    """Return the study with what its runs left on this machine.
+
+    Args:
+        written: what was asked.
+        replicates: of its arms, as the study ended with them.
+        pretrained: the runs that arms start from, likewise.
+    """
     study = written.study
     comparison = compare([arm.name for arm in written.arms], study.baseline, study.metric, replicates)
-    return Gathered(written, with_measures(comparison, written), _curves(comparison, study), _environments(replicates))
+    return Gathered(
+        written,
+        with_measures(comparison, written),
+        _curves(comparison, study),
+        _environments([*replicates, *pretrained]),
+        pretrained=tuple(pretrained),
+    )
 
 
 def _curves(comparison: Comparison, study: Study) -> Curves:
@@ -40,13 +54,13 @@ def _curves(comparison: Comparison, study: Study) -> Curves:
 
 
 def _environments(replicates: Sequence[Replicate]) -> tuple[Environment, ...]:
-    groups: dict[Origin, list[Provenance]] = {}
+    groups: dict[Origin, dict[str, Provenance]] = {}
     for run in replicates:
         if isinstance(run.result, RunResult) and (found := _provenance(run.result.run_dir)) is not None:
             origin = Origin(found.commit or "none", bool(found.diff), found.packages_digest, found.hardware)
-            groups.setdefault(origin, []).append(found)
+            groups.setdefault(origin, {})[run.result.identity] = found
     return tuple(
-        environment(origin, members[0].as_dict(), len(members))
+        environment(origin, next(iter(members.values())).as_dict(), members)
         for origin, members in sorted(groups.items(), key=lambda item: -len(item[1]))
     )
 

@@ -70,7 +70,7 @@ def _context(chapter: Chapter, entries: Mapping[str, Entry], varied: str, addres
     index = {name: indexed(entries[name]) for name in chapter.studies}
     there = [entry.gathered for entry in entries.values() if entry.gathered is not None]
     # A run that several studies share was trained once.
-    seconds = {run: spent for gathered in there for run, spent in seconds_by_run(gathered.comparison).items()}
+    seconds = {run: spent for gathered in there for run, spent in seconds_by_run(gathered).items()}
     return {
         "title": chapter.title,
         "parts": chapter.parts,
@@ -91,9 +91,12 @@ def _context(chapter: Chapter, entries: Mapping[str, Entry], varied: str, addres
 
 
 def merged(environments: Iterable[Environment]) -> list[Environment]:
-    """Put environments together that are the same in several studies, those of most runs first."""
+    """Put environments together that are the same in several studies, those of most runs first.
+
+    A run that several studies share is counted once.
+    """
     found: dict[tuple[object, str], Environment] = {}
     for one in environments:
         key = (one.origin, one.versions)
-        found[key] = replace(one, runs=one.runs + found[key].runs) if key in found else one
+        found[key] = replace(one, members=one.members | found[key].members) if key in found else one
     return sorted(found.values(), key=lambda one: -one.runs)

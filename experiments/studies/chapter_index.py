@@ -13,7 +13,7 @@ from experiments.studies import wording
 from experiments.studies.chapter_entries import Entry
 from experiments.studies.claims_said import Judged, said
 from experiments.studies.gather import Gathered
-from experiments.studies.held import train_seconds
+from experiments.studies.held import seconds_by_run
 from experiments.studies.report import unfinished
 from experiments.studies.table import STYLES
 
@@ -74,7 +74,7 @@ def indexed(entry: Entry) -> Indexed:
     finished = [run for run in comparison.replicates if run.status == "FINISHED"]
     total = len(comparison.replicates)
     runs = f"{total:,}" if len(finished) == total else f"{len(finished):,} of {total:,}"
-    seconds = train_seconds(comparison)
+    seconds = seconds_by_run(gathered).values()
     missing = "; ".join(filter(None, (unfinished(comparison.replicates), entry.reason)))
     training = wording.duration(sum(seconds)) if seconds else "-"
     return Indexed(entry.name, study.question, claims, compared, runs, training, missing, tuple(_warnings(gathered)))

@@ -1,7 +1,7 @@
 """A study from its plan to its answer: what is missing is run, what came out is judged, recorded and reported."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,15 @@ from experiments.studies.gather import Gathered
 from experiments.studies.judging import judged
 from experiments.studies.plan import PlannedArm
 from experiments.studies.plan_table import print_plan
-from experiments.studies.pretraining import check_starts, look_at_pretraining, needed, pretrain, settle_done, started
+from experiments.studies.pretraining import (
+    check_starts,
+    ended,
+    look_at_pretraining,
+    needed,
+    pretrain,
+    settled,
+    started,
+)
 from experiments.studies.record import open_study
 from experiments.studies.report import FORMATS, Report, write_report
 from experiments.studies.state import ArmState, RunState, look, look_again, remember
@@ -133,7 +141,7 @@ class Conduct:
         check_starts(self.states, self._pretraining)
         self._arms = arms
         self._planned_confounds = planned_confounds(arms, study.declared)
-        written = write_down(name, varied, study, self.states, [*map(masked, command)])
+        written = write_down(name, varied, study, self.states, [*map(masked, command)], self._pretraining)
         self._written = replace(
             written,
             confounds=tuple(self._planned_confounds),
@@ -169,7 +177,11 @@ class Conduct:
     @cached_property
     def forecasts(self) -> list[Forecast]:
         """Of one more run of each of them all."""
-        return [forecast(state) for state in self.in_all]
+        return self.forecast_all()
+
+    def forecast_all(self, tell: Callable[[str], None] = lambda _: None) -> list[Forecast]:
+        """Return these; `tell` gets the name of each arm that is timed for it."""
+        return [forecast(state, tell) for state in self.in_all]
 
     def minutes(self, workers: int) -> float:
         """Return how long the runs that are missing take, so many at a time."""
@@ -199,12 +211,20 @@ class Conduct:
             recorded.wait()
         waiting = [one.run for one in self._in_order() if one.kind != "done"]
         progress = sys.stderr.isatty()
-        settle_done(self.pretraining, tracking)
-        before = pretrain(self.pretraining, options, self._folder / "jobs", self.study.metric, progress=progress)
+        known = settled(self._pretraining, tracking)
+        before = pretrain(
+            self.pretraining,
+            options,
+            self._folder / "jobs",
+            self.study.metric,
+            lambda run: recorded.pretraining_label(run.arm, run.seed),
+            progress=progress,
+        )
+        pretrained = ended(self._pretraining, [*known, *before.replicates])
         if before.replicates:
             # One that was not continued but begun anew lies in another folder than it was planned in.
-            known = {arm.name: arm for arm in started(self._arms, look_again(self._pretraining, self._folder))}
-            waiting = [replace(run, planned=known[run.arm]) for run in waiting]
+            anew = {arm.name: arm for arm in started(self._arms, look_again(self._pretraining, self._folder))}
+            waiting = [replace(run, planned=anew[run.arm]) for run in waiting]
         jobs = jobs_of(waiting, self._folder / "jobs", lambda run: recorded.label(run.arm, run.seed))
         if before.stopped_by is None:
             board = board_of(jobs, self.study.metric, options.workers)
@@ -213,11 +233,12 @@ class Conduct:
             execution = not_executed(jobs, before.stopped_by)
         # Of runs that were done before, the store may lack the end.
         done = [replace(run, result=_settled(run, tracking)) for run in self._done()]
-        ended = {(run.arm, run.seed): run for run in (*done, *execution.replicates)}
-        replicates = [ended[one.run.arm, one.run.seed] for one in self._in_order()]
+        by_place = {(run.arm, run.seed): run for run in (*done, *execution.replicates)}
+        replicates = [by_place[one.run.arm, one.run.seed] for one in self._in_order()]
         confounds = all_confounds(self._planned_confounds, replicates, self.study, self._arms)
-        recorded.update(replace(with_run_ids(self._written, replicates), confounds=confounds))
-        gathered = gather_at_hand(recorded.written, replicates)
+        written = with_run_ids(self._written, [*replicates, *pretrained])
+        recorded.update(replace(written, confounds=confounds))
+        gathered = gather_at_hand(recorded.written, replicates, pretrained)
         verdicts = judged(gathered)
         # Who stops a study does not wait for its pictures; `whydeep report` draws what there is.
         formats = FORMATS if execution.stopped_by is None else ()

@@ -1,10 +1,11 @@
 """Where the runs of a study come from: commit, packages and hardware, and which runs share them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from experiments.runs.ingredients import HARDWARE
+from experiments.studies.membership import IDENTITY_TAG
 from experiments.tracking.stored_run import StoredRun
 
 # Packages whose versions can change a number of the report; all of them are in each run's provenance.
@@ -32,17 +33,22 @@ class Origin:
 
 @dataclass(frozen=True)
 class Environment:
-    """An origin with the versions of some packages, and the number of runs that share it.
+    """An origin with the versions of some packages, and the runs that share it.
 
     `packages` holds all versions, `machine` what one of the runs recorded of the hardware; both are empty where that
-    cannot be read.
+    cannot be read. `members` are the identities of the runs.
     """
 
     origin: Origin
     versions: str
     packages: Mapping[str, str]
-    runs: int
+    members: frozenset[str]
     machine: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """How many runs share it."""
+        return len(self.members)
 
     @property
     def told(self) -> str:
@@ -64,12 +70,12 @@ def environments(
     found: list[Environment] = []
     for origin, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         recorded = provenance(members[0]) if len(found) < MOST_TOLD else {}
-        found.append(environment(origin, recorded, len(members)))
+        found.append(environment(origin, recorded, [run.tags.get(IDENTITY_TAG, run.run_id) for run in members]))
     return tuple(found)
 
 
-def environment(origin: Origin, recorded: Mapping[str, object], runs: int) -> Environment:
-    """Say an origin with the versions that a run's provenance recorded."""
+def environment(origin: Origin, recorded: Mapping[str, object], members: Iterable[str]) -> Environment:
+    """Say an origin with the versions that a run's provenance recorded; `members` are the identities of its runs."""
     listed = recorded.get("packages")
     packages = {str(name): str(version) for name, version in listed.items()} if isinstance(listed, dict) else {}
     if isinstance(python := recorded.get("python"), str):
@@ -77,4 +83,4 @@ def environment(origin: Origin, recorded: Mapping[str, object], runs: int) -> En
     told = [f"Python {packages['python']}"] if "python" in packages else []
     told += [f"{name} {packages[name]}" for name in TOLD_PACKAGES if name in packages]
     machine = {name: recorded[name] for name in HARDWARE if name in recorded}
-    return Environment(origin, ", ".join(told), packages, runs, machine)
+    return Environment(origin, ", ".join(told), packages, frozenset(members), machine)

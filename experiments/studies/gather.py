@@ -17,7 +17,7 @@ from experiments.studies.curves import Curves, chosen_for_curves, while_learning
 from experiments.studies.environments import Environment, Origin, environments
 from experiments.studies.reaching import SPENT_EPOCHS, SPENT_STEPS
 from experiments.studies.study import Study
-from experiments.studies.written import FILE, WrittenReplicate, WrittenStudy, read_written
+from experiments.studies.written import FILE, WrittenArm, WrittenReplicate, WrittenStudy, read_written
 from experiments.tracking.delivery import REASON_TAG
 from experiments.tracking.search import Search
 from experiments.tracking.store_errors import StoreAwayError
@@ -53,6 +53,7 @@ class Gathered:
         environments: where the runs come from.
         study_run: the study's run in MLflow; `None` while the store has not been reached.
         arm_runs: the arms' runs by name.
+        pretrained: what became of the runs that arms start from.
     """
 
     written: WrittenStudy
@@ -61,6 +62,7 @@ class Gathered:
     environments: tuple[Environment, ...]
     study_run: StoredRun | None = None
     arm_runs: Mapping[str, StoredRun] | None = None
+    pretrained: tuple[Replicate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,20 +105,24 @@ def _gather(search: Search, name: str, varied: str, metrics: Collection[str]) ->
     tags = {membership.STUDY_TAG: name, membership.VARIATION_TAG: varied}
     own = search.tagged(tags, wanted_tags=_TAGS, wanted_metrics=wanted)
     arms = {run.tags[membership.ARM_TAG]: run for run in own if run.tags.get(membership.KIND_TAG) == "arm"}
-    runs = [run for run in own if run.tags.get(membership.KIND_TAG) == "run"]
+    runs = [run for run in own if run.tags.get(membership.KIND_TAG) in ("run", "pretraining")]
     known = {run.run_id for run in runs}
-    before = [one.run_id for one in written.replicates if one.run_id is not None and one.run_id not in known]
+    every = (*written.replicates, *written.pretrained)
+    before = [one.run_id for one in every if one.run_id is not None and one.run_id not in known]
     runs += search.named(before, wanted_tags=_TAGS, wanted_metrics=wanted)
-    replicates, stored = _replicates(written, runs)
+    replicates, stored = _replicates(written.replicates, written.arms, runs)
+    pretrained, others = _replicates(written.pretrained, written.pretraining, runs)
     comparison = compare([arm.name for arm in written.arms], written.study.baseline, written.study.metric, replicates)
     comparison = with_measures(comparison, written)
     return Gathered(
         written,
         comparison,
         _curves(search, comparison, written.study),
-        environments(stored, lambda run: _provenance(search, run)),
+        environments([*stored, *others], lambda run: _provenance(search, run)),
         study_run,
         arms,
+        # What ended well keeps the reason of an attempt that did not.
+        tuple(replace(run, reason=None) if run.status == "FINISHED" else run for run in pretrained),
     )
 
 
@@ -145,7 +151,9 @@ def _metrics_of_claims(written: WrittenStudy) -> list[str]:
     return [metric for metric in on if metric is not None and not metric.startswith("measure/")]
 
 
-def _replicates(written: WrittenStudy, runs: Sequence[StoredRun]) -> tuple[list[Replicate], list[StoredRun]]:
+def _replicates(
+    planned: Sequence[WrittenReplicate], arms: Sequence[WrittenArm], runs: Sequence[StoredRun]
+) -> tuple[list[Replicate], list[StoredRun]]:
     """Find the run of each planned replicate: of its run id, or of its identity; the best of several attempts."""
     by_id = {run.run_id: run for run in runs}
     by_identity: dict[str, StoredRun] = {}
@@ -155,9 +163,9 @@ def _replicates(written: WrittenStudy, runs: Sequence[StoredRun]) -> tuple[list[
         place = (run.tags.get(membership.ARM_TAG, ""), run.tags.get(membership.SEED_TAG, ""))
         if membership.IDENTITY_TAG not in run.tags:  # it died before it could say more than its label
             _keep_better(by_place, place, run)
-    made = {arm.name: arm for arm in written.arms}
+    made = {arm.name: arm for arm in arms}
     replicates, stored = [], []
-    for one in written.replicates:
+    for one in planned:
         found = by_identity.get(one.identity) or by_id.get(one.run_id or "") or by_place.get((one.arm, str(one.seed)))
         if found is not None:
             stored.append(found)

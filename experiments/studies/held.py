@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from experiments.runs.overrides import override_key
 from experiments.studies import wording
-from experiments.studies.comparison import Comparison
 from experiments.studies.gather import TRAIN_SECONDS, Gathered
 from experiments.studies.study_parts import Budget
 from experiments.studies.written import WrittenArm, WrittenStudy
@@ -42,14 +41,10 @@ def differing_keys(arms: Iterable[WrittenArm]) -> tuple[str, ...]:
     return tuple(sorted(key for key in keys if len({overrides.get(key) for overrides in own}) > 1))
 
 
-def train_seconds(comparison: Comparison) -> list[float]:
-    """Return how long each run of a study has trained, of those that recorded it; whether they count or not."""
-    return list(seconds_by_run(comparison).values())
-
-
-def seconds_by_run(comparison: Comparison) -> dict[str, float]:
-    """Return the same by the identity of the run."""
-    results = [run.result for run in comparison.replicates if run.result is not None]
+def seconds_by_run(gathered: Gathered) -> dict[str, float]:
+    """Return how long each run of a study has trained, by its identity; whether it counts or not, or is of no arm."""
+    runs = (*gathered.comparison.replicates, *gathered.pretrained)
+    results = [run.result for run in runs if run.result is not None]
     return {own.identity: own.metrics[TRAIN_SECONDS] for own in results if TRAIN_SECONDS in own.metrics}
 
 
@@ -58,7 +53,7 @@ def training_said(gathered: Gathered) -> str:
 
     The day on which the study was begun follows where the store has told it.
     """
-    seconds = train_seconds(gathered.comparison)
+    seconds = list(seconds_by_run(gathered).values())
     if not seconds:
         return ""
     runs = "1 run" if len(seconds) == 1 else f"{len(seconds)} runs"

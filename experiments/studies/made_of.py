@@ -15,7 +15,9 @@ from experiments.runs.ingredients import DEVICE_KEYS, Difference, Ingredients, c
 from experiments.runs.likeness import test_pictures
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, PROVENANCE_FILE
 from experiments.runs.result import RunResult
+from experiments.studies.comparison import Replicate
 from experiments.studies.gather import Gathered
+from experiments.studies.pretrained import PREFIX
 from experiments.tracking.search import Search
 from experiments.tracking.store_errors import RefusedError, StoreAwayError
 from experiments.tracking.stored_run import StoredRun
@@ -36,6 +38,7 @@ class MadeOf:
         data: digest of the pictures.
         split: digest of how they were divided.
         code: digest of each source file that the configuration reaches, by module.
+        pretrained: it starts from a run of the study's own, whose identity stands for `model.weights`.
     """
 
     seed: int
@@ -45,6 +48,7 @@ class MadeOf:
     data: str
     split: str
     code: Mapping[str, str] = field(default_factory=dict)
+    pretrained: bool = False
 
     @classmethod
     def read(cls, run_dir: Path) -> "MadeOf":
@@ -66,6 +70,7 @@ class MadeOf:
             data=recorded.data,
             split=recorded.split,
             code=dict(recorded.code),
+            pretrained=recorded.cfg.model.get("weights_identity") is not None,
         )
 
     def under(self, seed: int) -> "MadeOf":
@@ -76,33 +81,52 @@ class MadeOf:
                 OmegaConf.update(cfg, key, seed)
         return replace(self, seed=seed, configuration=plain(cfg))
 
+    def starting_as(self, other: "MadeOf") -> "MadeOf":
+        """Return it with the weights that `other` starts from, and its digest."""
+        cfg = OmegaConf.create(dict(self.configuration))
+        cfg.model.weights = OmegaConf.create(dict(other.configuration)).model.weights
+        return replace(self, configuration=plain(cfg), digest=other.digest)
+
     def as_ingredients(self) -> Ingredients:
         """Return it as a run's, without code and provenance, which are told of the study as a whole."""
         cfg = OmegaConf.create(dict(self.configuration))
         return Ingredients(cfg, {}, self.data, self.split, self.digest, ())
 
 
-def here_arms(gathered: Gathered, seeds: Mapping[str, int]) -> dict[str, MadeOf]:
-    """Return what the arms are made of whose runs lie on this machine; of the run with the seed in `seeds`, if any.
+def here_made(gathered: Gathered, seeds: Mapping[str, int]) -> dict[str, MadeOf]:
+    """Return what the arms, and what they start from, are made of, as far as their runs lie on this machine.
+
+    Args:
+        gathered: the study and what became of it.
+        seeds: of which run of each, where it has one of that seed.
 
     Raises:
         UserError: a finished run's file is missing, or not what a run writes.
     """
     found = {}
-    for arm in gathered.comparison.arms:
-        finished = sorted(arm.counted, key=lambda run: (run.seed != seeds.get(arm.name), run.seed))
-        if finished and isinstance(result := finished[0].result, RunResult):
-            found[arm.name] = MadeOf.read(result.run_dir)
+    for name, runs in _finished(gathered).items():
+        chosen = min(runs, key=lambda run: (run.seed != seeds.get(name), run.seed))
+        if isinstance(chosen.result, RunResult):
+            found[name] = MadeOf.read(chosen.result.run_dir)
     return found
 
 
-def stored_arms(search: Search, gathered: Gathered) -> dict[str, MadeOf]:
-    """Return what the arms are made of, read from the store; without those whose files it does not have.
+def _finished(gathered: Gathered) -> dict[str, list[Replicate]]:
+    """Return the runs of each arm that count, and the finished ones of what arms start from; by name, where any."""
+    runs = [run for arm in gathered.comparison.arms for run in arm.counted]
+    found: dict[str, list[Replicate]] = {}
+    for run in (*runs, *(run for run in gathered.pretrained if run.status == "FINISHED")):
+        found.setdefault(run.arm, []).append(run)
+    return found
+
+
+def stored_made(search: Search, gathered: Gathered) -> dict[str, MadeOf]:
+    """Return the same, read from the store; without those whose files it does not have.
 
     Raises:
         UserError: the store cannot be asked, or a file is not what a run writes.
     """
-    first = {arm.name: arm.counted[0].result for arm in gathered.comparison.arms if arm.counted}
+    first = {name: runs[0].result for name, runs in _finished(gathered).items()}
     ids = {name: result.run_id for name, result in first.items() if result is not None and result.run_id is not None}
     try:
         runs = {run.run_id: run for run in search.named(list(ids.values()), wanted_tags=())}
@@ -126,24 +150,30 @@ def made_differences(
 ) -> list[Difference]:
     """Return what differs of code, data, device and configuration; not of packages and machines.
 
-    What differs alike in all arms is told once; what differs in some, with the name of the first of them.
+    What differs alike in all arms is told once; what differs in some, with the name of the first of them. Weights of
+    another pretraining differ in what that is made of, where it is known, and else by themselves.
 
     Args:
-        recorded: what the arms were made of that are known now, by their names.
+        recorded: what the arms, and what they start from, were made of that are known now, by their names.
         code: the code of all arms that were recorded.
         now: what they are made of now.
         whole: these are all arms: code that none of them reaches now is a difference.
     """
-    code_now = {module: digest for name in now for module, digest in now[name].code.items()}
+    code_now = {module: digest for name in recorded for module, digest in now[name].code.items()}
     reached = {module: digest for module, digest in code.items() if whole or module in code_now}
     found: dict[Difference, list[str]] = {}
+    before = {name for name in now if name.startswith(PREFIX)}
     for name, then in recorded.items():
         mine = now[name]
         theirs = then if then.seed == mine.seed else replace(then.under(mine.seed), split=mine.split)
+        if then.pretrained and mine.pretrained and (then.seed != mine.seed or not before.isdisjoint(recorded)):
+            theirs = theirs.starting_as(mine)
         for one in differences(theirs.as_ingredients(), mine.as_ingredients()):
             # The digest of a configuration follows from its seed.
             if one.name != "digest" or theirs is then:
                 found.setdefault(one, []).append(name)
-    every = len(recorded)
-    said = [one if len(arms) == every else replace(one, name=f"{arms[0]}: {one.name}") for one, arms in found.items()]
+    arms_alone = recorded.keys() - before
+    said = [
+        one if arms_alone <= set(arms) else replace(one, name=f"{arms[0]}: {one.name}") for one, arms in found.items()
+    ]
     return [*code_differences(reached, code_now), *said]

@@ -24,7 +24,7 @@ ARM_TAG = "whydeep.arm"
 SEED_TAG = "whydeep.seed"
 IDENTITY_TAG = "whydeep.identity"
 
-Kind = Literal["study", "arm", "run", "sweep"]
+Kind = Literal["study", "arm", "run", "pretraining", "sweep"]
 AS_WRITTEN = "as written"
 WRITTEN_FILE = "study.json"
 
@@ -84,6 +84,12 @@ def replicate_label(name: str, varied: str, arm: str, seed: int, parent_key: str
     """What a replicate is called in MLflow, and its tags; it nests under the run of its arm."""
     tags = {**study_tags("run", name, varied, arm), SEED_TAG: str(seed), PARENT_TAG: parent_by_key(parent_key)}
     return Label(f"{arm} seed {seed}", tags)
+
+
+def pretraining_label(name: str, varied: str, pretraining: str, seed: int, study_key: str) -> Label:
+    """What a run that arms start from is called in MLflow, and its tags; it nests under the study's run."""
+    tags = {**study_tags("pretraining", name, varied), SEED_TAG: str(seed), PARENT_TAG: parent_by_key(study_key)}
+    return Label(f"{pretraining} seed {seed}", tags)
 
 
 def _is_execution(key: str) -> bool:

@@ -9,6 +9,8 @@ from experiments.studies.factors import Cell
 
 # Of the name that such runs have where those of arms have the arm's.
 PREFIX = "pretraining."
+# Why one of them was not run.
+UNNEEDED = "not needed: all runs that start from it are done"
 
 
 def started_by(cell: Cell) -> str | None:

@@ -3,7 +3,7 @@
 Which run an arm starts from is said by its identity, which is known before it has run: the arms are planned with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from experiments.runs.settle import settle
 from experiments.runs.start import copy_part
 from experiments.runs.start_keys import KEY, RUN
 from experiments.studies.board import board_of
+from experiments.studies.comparison import Replicate
 from experiments.studies.execution import Execution, execute_all, jobs_of
 from experiments.studies.execution_options import ExecutionOptions
-from experiments.studies.plan import PlannedArm
+from experiments.studies.plan import PlannedArm, PlannedRun
+from experiments.studies.pretrained import UNNEEDED
 from experiments.studies.state import ArmState, RunState, look
 from experiments.tracking.options import TrackingOptions
 
@@ -80,21 +82,39 @@ def check_starts(states: Sequence[ArmState], pretraining: Sequence[ArmState]) ->
                 raise state.arm.sources.blamed(error, state.arm.sources.named_by(error)) from error
 
 
-def settle_done(pretraining: Sequence[ArmState], options: TrackingOptions) -> None:
-    """Send what the store lacks of runs that are done: they are not executed again, as little as those of arms.
+def settled(pretraining: Sequence[ArmState], options: TrackingOptions) -> list[Replicate]:
+    """Return the runs that are done; send what the store lacks of them: as little as those of arms are they run again.
 
     Args:
-        pretraining: their states.
+        pretraining: the states of the runs that arms start from.
         options: where to.
     """
-    for state in pretraining:
-        for one in state.replicates:
-            if one.kind == "done" and one.result is not None:
-                settle(one.result, options)
+    return [
+        Replicate(one.run.arm, one.run.seed, "FINISHED", settle(one.result, options), None, tuple(one.run.command))
+        for state in pretraining
+        for one in state.replicates
+        if one.kind == "done" and one.result is not None
+    ]
+
+
+def ended(pretraining: Sequence[ArmState], known: Sequence[Replicate]) -> list[Replicate]:
+    """Return what became of the runs that arms start from, where `known` are those that were done or executed."""
+    found = {(run.arm, run.seed): run for run in known}
+    return [
+        found.get(_key(one), Replicate(*_key(one), "NOT RUN", None, UNNEEDED, tuple(one.run.command)))
+        for state in pretraining
+        for one in state.replicates
+    ]
 
 
 def pretrain(
-    pretraining: Sequence[ArmState], options: ExecutionOptions, folder: Path, metric: str, *, progress: bool
+    pretraining: Sequence[ArmState],
+    options: ExecutionOptions,
+    folder: Path,
+    metric: str,
+    label: Callable[[PlannedRun], Label],
+    *,
+    progress: bool,
 ) -> Execution:
     """Run what is missing of the runs that arms start from; those of one that fails fail, too.
 
@@ -103,10 +123,11 @@ def pretrain(
         options: how.
         folder: keeps the files of the study's jobs.
         metric: told of each run.
+        label: what each is called in MLflow.
         progress: show epochs and errors of the run.
     """
     missing = [one.run for state in pretraining for one in state.replicates if one.kind != "done"]
-    jobs = jobs_of(missing, folder, lambda run: Label(f"{run.arm} seed {run.seed}"))
+    jobs = jobs_of(missing, folder, label)
     if not jobs:
         return Execution([], None)
     return execute_all(jobs, options, board_of(jobs, metric, options.workers), progress=progress)

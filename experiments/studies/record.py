@@ -63,6 +63,10 @@ class StudyRuns:
         key = self._arms[arm].key
         return membership.replicate_label(self.written.name, self.written.variation, arm, seed, key)
 
+    def pretraining_label(self, name: str, seed: int) -> Label:
+        """What a run that arms start from is called in MLflow, and its tags."""
+        return membership.pretraining_label(self.written.name, self.written.variation, name, seed, self._study.key)
+
     def update(self, written: WrittenStudy) -> None:
         """Write down what is known of the study now, such as the run ids of runs that had finished before."""
         self.written = written

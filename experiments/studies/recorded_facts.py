@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, provenance_files
@@ -62,7 +63,7 @@ def facts(run_dir: Path) -> tuple[Part, ...]:
             _sources(json.dumps(recorded["code_files"])),
             _data(str(recorded["data"]), str(json.loads(data)["split_digest"])),
         )
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
         return ()
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from experiments.studies.claims_said import Judged
 from experiments.studies.gather import Gathered
 from experiments.studies.intervals import Bound
 from experiments.studies.made_of import MadeOf
+from experiments.studies.pretrained import PREFIX
 from experiments.studies.study import Study
 
 FORMAT = 1
@@ -92,7 +93,8 @@ class Reference:
         arms: in the study's order.
         verdicts: on the claims.
         environments: where the runs come from.
-        code: digests of the source files of all arms, by module.
+        code: digests of the source files of all arms, and of what they start from, by module.
+        pretraining: what that is made of, by name, with its code in `code`.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Reference:
     verdicts: tuple[ReferenceVerdict, ...]
     environments: tuple[ReferenceEnvironment, ...]
     code: Mapping[str, str]
+    pretraining: Mapping[str, MadeOf] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -111,8 +114,8 @@ class Reference:
 
     @property
     def made_of(self) -> dict[str, MadeOf]:
-        """What the arms are made of, by their names, as far as it is known."""
-        return {arm.name: arm.made_of for arm in self.arms if arm.made_of is not None}
+        """What the arms, and what they start from, are made of, by their names, as far as it is known."""
+        return {**{arm.name: arm.made_of for arm in self.arms if arm.made_of is not None}, **self.pretraining}
 
     @property
     def sessions(self) -> list[dict[str, Any]]:
@@ -147,7 +150,7 @@ def reference_file(name: str, varied: str) -> Path:
 
 
 def reference(gathered: Gathered, verdicts: Mapping[str, Judged], made_of: Mapping[str, MadeOf]) -> Reference:
-    """Return the result of a study as it is kept; `made_of` is of its arms, as far as it is known.
+    """Return the result of a study as it is kept; `made_of` is of its arms and what they start from, where known.
 
     Raises:
         UserError: a run is missing.
@@ -199,13 +202,14 @@ def reference(gathered: Gathered, verdicts: Mapping[str, Judged], made_of: Mappi
             for found in gathered.environments
         ),
         code={module: digest for made in made_of.values() for module, digest in sorted(made.code.items())},
+        pretraining={name: replace(made, code={}) for name, made in made_of.items() if name.startswith(PREFIX)},
     )
 
 
 def write_reference(
     path: Path, gathered: Gathered, verdicts: Mapping[str, Judged], made_of: Mapping[str, MadeOf]
 ) -> None:
-    """Write the result of a study to `path`; `made_of` is of its arms, as far as it is known.
+    """Write the result of a study to `path`; `made_of` is as `reference` takes it.
 
     Raises:
         UserError: a run is missing, or the file cannot be written.

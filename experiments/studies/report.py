@@ -21,6 +21,7 @@ from experiments.studies.effects_said import effects_said
 from experiments.studies.figures import Panel, comparison_figure, panel_figure, panels
 from experiments.studies.gather import Gathered
 from experiments.studies.held import held_equal, training_said
+from experiments.studies.pretrained import PREFIX
 from experiments.studies.reached_said import HOW, needs_said
 from experiments.studies.reaching_figure import need_panels
 from experiments.studies.written import FILE
@@ -127,6 +128,7 @@ def report_context(gathered: Gathered, verdicts: Mapping[str, Judged], address: 
         "effects": effects_said(written.study, comparison),
         "command": shlex.join(written.command),
         "environments": gathered.environments,
+        "pretrained": gathered.pretrained,
         "unfinished": unfinished(comparison.replicates),
         "held": held_equal(written),
         "training": training_said(gathered),
@@ -202,6 +204,7 @@ def _environment() -> Environment:
     environment.filters["tex"] = _tex
     environment.filters["anchor"] = lambda run: f"run-{run.arm}-{run.seed}"
     environment.filters["by_reason"] = by_reason
+    environment.filters["pretraining"] = lambda name: name.removeprefix(PREFIX)
     environment.filters["short"] = _short
     environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
     return environment

@@ -18,7 +18,7 @@ from experiments.studies.conduct import Answer, Conduct
 from experiments.studies.execution_options import ExecutionOptions
 from experiments.studies.gather import gather
 from experiments.studies.judging import judged
-from experiments.studies.made_of import here_arms, stored_arms
+from experiments.studies.made_of import here_made, stored_made
 from experiments.studies.prepared import prepare
 from experiments.studies.reference import (
     Reference,
@@ -171,7 +171,7 @@ def _compared(recorded: Reference, study: Study, answer: Answer) -> StudyLikenes
         gathered.comparison,
         answer.verdicts,
         definition=definition_of(study),
-        made_of=here_arms(gathered, made),
+        made_of=here_made(gathered, made),
         sessions=environments,
     )
 
@@ -182,7 +182,7 @@ def _from_store(request: StudyRequest) -> tuple[Reference, Study, str | None]:
     options = recorded_there(str(request.runs_dir), keys.get("tracking.uri"), keys.get("tracking.artifact_root"))
     search = Search(Store(options.destination(), options.timeout_seconds))
     gathered = gather(search, request.name, request.variation, metrics=METRICS)
-    found = reference(gathered, judged(gathered), stored_arms(search, gathered))
+    found = reference(gathered, judged(gathered), stored_made(search, gathered))
     return found, gathered.written.study, None if gathered.study_run is None else gathered.study_run.run_id
 
 

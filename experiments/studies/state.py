@@ -1,7 +1,6 @@
 """What has become of planned runs so far: done, interrupted, failed, stale and why, or still to be run."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.errors import StudyError, UserError
 from experiments.runs import attempts
 from experiments.runs.build import Assembly, assemble, build_datamodule
-from experiments.runs.identity import Identity, identities, with_weights_digest
-from experiments.runs.ingredients import changed_keys
+from experiments.runs.identity import Identity, identities
 from experiments.runs.processes import shares
-from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.recorded import without_weights
 from experiments.runs.result import RunResult
-from experiments.runs.source_files import code_digests, code_files
-from experiments.runs.start_keys import KEY as WEIGHTS
 from experiments.studies.plan import PlannedArm, PlannedRun
+from experiments.studies.stale import Changes
 
 Kind = Literal["done", "interrupted", "failed", "stale", "to do"]
 FILE = "planned.json"
-TOLD_KEYS = 3
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ def look(arms: Sequence[PlannedArm], seeds: Sequence[int], folder: Path) -> list
             found = _identities(arm, assembly, seeds)
         except UserError as error:
             raise arm.sources.blamed(error, arm.sources.named_by(error)) from error
-        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), _Changes()
+        name, runs_dir, told = arm.name, Path(arm.cfg.runs_dir), Changes()
         states.append(
             ArmState(
                 arm,
@@ -117,7 +112,7 @@ def look_again(states: Sequence[ArmState], folder: Path) -> list[ArmState]:
 
 
 def _again(arm: ArmState, before: Mapping[str, Sequence[str]]) -> Iterator[RunState]:
-    told = _Changes()
+    told = Changes()
     for one in arm.replicates:
         if one.kind == "done":
             yield one
@@ -174,7 +169,7 @@ def any_finished(states: Sequence[ArmState], folder: Path, runs_dir: Path) -> bo
     if any(state.count("done") or state.count("stale") for state in states):
         return True
     names = {name for planned in _read(folder / FILE).values() for name in planned}
-    results = (RunResult.read(runs_dir / name) for name in sorted(names))
+    results = (_readable(runs_dir / name) for name in sorted(names))
     return any(result is not None and result.status == "FINISHED" for result in results)
 
 
@@ -215,10 +210,15 @@ def _place_of_data(cfg: DictConfig) -> str:
     return repr(content)
 
 
-def _state(run: PlannedRun, own: Identity, runs_dir: Path, before: Sequence[str], told: "_Changes") -> RunState:
+def _state(run: PlannedRun, own: Identity, runs_dir: Path, before: Sequence[str], told: Changes) -> RunState:
     name = attempts.stem(run.planned.cfg.choices, run.seed, own.digest)
     run_dir = attempts.latest(runs_dir, name)
-    result = RunResult.read(run_dir)
+    try:
+        result = RunResult.read(run_dir)
+    except UserError as error:
+        raise UserError(
+            f"{error}; remove this file: the run goes on from its checkpoint, and nothing is lost"
+        ) from error
     if result is None:
         if run_dir.exists():
             return RunState(run, own, run_dir, "interrupted")
@@ -230,64 +230,19 @@ def _state(run: PlannedRun, own: Identity, runs_dir: Path, before: Sequence[str]
     return RunState(run, own, run_dir, kind, result, result.reason or "")
 
 
-def _stale(run: PlannedRun, own: Identity, run_dir: Path, before: Sequence[str], told: "_Changes") -> RunState | None:
+def _stale(run: PlannedRun, own: Identity, run_dir: Path, before: Sequence[str], told: Changes) -> RunState | None:
     """Return the state of a run that was finished under another identity, the latest such one."""
     for name in reversed(before):
         former = run_dir.parent / name
-        result = RunResult.read(former)
+        result = _readable(former)
         if result is not None and result.status == "FINISHED" and result.identity != own.digest:
             return RunState(run, own, run_dir, "stale", result, told.of(former, run, own.data))
     return None
 
 
-class _Changes:
-    """What made the runs of one arm stale, found out once for all that were recorded alike but for their seeds."""
-
-    def __init__(self) -> None:
-        self._said: dict[tuple[str, str, str], str] = {}
-
-    def of(self, former: Path, run: PlannedRun, now: str) -> str:
-        """Say what differs between a recorded run and `run` as it would be run now, on data with the digest `now`."""
-        if not run.planned.seed_keys:
-            return changes(former, run.cfg, now)
-        try:
-            recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
-            code, data = json.dumps(recorded["code_files"]), str(recorded["data"])
-            configuration = (former / CONFIG_FILE).read_text(encoding="utf-8")
-        except (OSError, ValueError, KeyError):
-            return changes(former, run.cfg, now)
-        names = "|".join({re.escape(key.rpartition(".")[2]) for key in run.planned.seed_keys})
-        alike = code, data, re.sub(rf"(?m)^( *(?:{names})): {run.seed}$", r"\1", configuration)
-        if alike not in self._said:
-            self._said[alike] = changes(former, run.cfg, now)
-        return self._said[alike]
-
-
-def changes(former: Path, cfg: DictConfig, data: str) -> str:
-    """Say what differs between a recorded run and the configuration, code and data that it would be run with now."""
+def _readable(former: Path) -> RunResult | None:
+    """Return the result of a run that is not planned any more; what is damaged says nothing, and stops nothing."""
     try:
-        recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
-        then, _ = recorded["code_files"], recorded["data"]
-        old = OmegaConf.load(former / CONFIG_FILE)
-    except (OSError, ValueError, KeyError):
-        return "its record cannot be read any more"
-    now = code_digests(code_files(cfg).items())
-    files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    # What was recorded has the digest of its weights.
-    keys = sorted(key for key, *_ in changed_keys(old, with_weights_digest(cfg)))  # type: ignore[arg-type]
-    if OmegaConf.select(old, WEIGHTS) == cfg.model.get("weights"):
-        keys = [f"the content of {WEIGHTS}" if key == WEIGHTS else key for key in keys]
-    said = []
-    if files:
-        said.append(f"code: {_listed(files)}")
-    if keys:
-        said.append(f"configuration: {_listed(keys)}")
-    if not said and recorded["data"] != data:
-        said.append("data: other pictures or labels")
-    # What no key shows decides the result too.
-    return "; ".join(said) or "configuration: the number of processes"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - TOLD_KEYS} more" if len(names) > TOLD_KEYS else ""
-    return ", ".join(names[:TOLD_KEYS]) + more
+        return RunResult.read(former)
+    except UserError:
+        return None

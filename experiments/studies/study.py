@@ -18,6 +18,8 @@ from experiments.studies.study_parts import LAPTOP, STRICT, Arm, Budget, Scale, 
 LARGEST_SEED = 2**32 - 1
 # Every run has a folder and rows in the store; more than this of one arm is a slip of the pen.
 MOST_SEEDS = 10_000
+# Before a key that a scale takes back.
+TAKEN_BACK = "~"
 # The one rule that a run knows: it tests the checkpoint that validated best.
 Selection = Literal["best by val/top1_error"]
 
@@ -197,16 +199,15 @@ class Study(BaseModel):
         """Return the study at one of its `scales`; `laptop` is the study as it is written.
 
         Raises:
-            UserError: it has no such scale, or the study has no such pretraining, factor or level.
+            UserError: it has no such scale, or the study has no such pretraining, factor, level or override.
         """
         if name == LAPTOP:
             return self
         if name not in self.scales:
             raise UserError(f"scale={name}: no such scale of this study; {nearest(name, [LAPTOP, *self.scales])}")
         scale = self.scales[name]
-        given = {override_key(override) for override in scale.overrides}
-        overrides = [override for override in self.overrides if override_key(override) not in given]
-        changed = {**self.model_dump(by_alias=True), "overrides": [*overrides, *scale.overrides]}
+        overrides = replaced(self.overrides, scale.overrides, f"scales.{name}.overrides: ")
+        changed = {**self.model_dump(by_alias=True), "overrides": overrides}
         if scale.seeds is not None:
             changed["seeds"] = scale.seeds
         if unknown := scale.pretraining.keys() - self.pretraining.keys():
@@ -216,13 +217,37 @@ class Study(BaseModel):
         return checked(changed, f"scales.{name}.")
 
     def _levels_at(self, scale: Scale, where: str) -> dict[str, dict[str, list[str]]]:
-        """Return the factors with those levels replaced that `scale` gives; claims name arms, so none comes or goes."""
+        """Return the factors with those levels replaced that `scale` gives, and without those that it takes away."""
         for factor, levels in scale.factors.items():
             if factor not in self.factors:
                 raise UserError(f"{where}{factor}: {nearest(factor, self.factors)}")
             if unknown := levels.keys() - self.factors[factor].keys():
                 raise UserError(f"{where}{factor}.{min(unknown)}: {nearest(min(unknown), self.factors[factor])}")
-        return {factor: {**levels, **scale.factors.get(factor, {})} for factor, levels in self.factors.items()}
+        return {
+            factor: {
+                level: chosen
+                for level, own in levels.items()
+                if (chosen := scale.factors.get(factor, {}).get(level, own)) is not None
+            }
+            for factor, levels in self.factors.items()
+        }
+
+
+def replaced(own: Sequence[str], others: Sequence[str], where: str) -> list[str]:
+    """Return the overrides of a study with those of a scale: of one key the scale's, and none that it takes back.
+
+    Raises:
+        StudyError: one line that begins with `where`: nothing is there to be taken back.
+    """
+    left = {override_key(override): override for override in own}
+    for key in (override_key(other) for other in others if other.startswith(TAKEN_BACK)):
+        below = [one for one in left if one == key or one.startswith(f"{key}.")]
+        if not below:
+            raise StudyError(f"{where}{TAKEN_BACK}{key}: takes back what the study sets; {nearest(key, left)}")
+        for one in below:
+            del left[one]
+    set_anew = {override_key(other): other for other in others if not other.startswith(TAKEN_BACK)}
+    return [*(override for key, override in left.items() if key not in set_anew), *set_anew.values()]
 
 
 def checked(content: Mapping[Any, Any], where: str) -> Study:
@@ -250,6 +275,7 @@ def checked(content: Mapping[Any, Any], where: str) -> Study:
             (f"scales.{name}.factors.{factor}.{level}", overrides)
             for factor, levels in scale.factors.items()
             for level, overrides in levels.items()
+            if overrides is not None
         ]
     for key, overrides in lists:
         if doubled := first_double(overrides):

@@ -109,7 +109,7 @@ def compare_studies(
         now: what came out now.
         verdicts: on it, by the name of the claim.
         definition: of the study as it was run now, see `reference.definition_of`.
-        made_of: what its arms are made of now.
+        made_of: what its arms, and what they start from, are made of now.
         sessions: packages and hardware of its runs.
     """
     pairs = [(reference.arm(arm.name), arm) for arm in now.arms]
@@ -117,7 +117,7 @@ def compare_studies(
     found: list[Difference] = []
     if known := bool(reference.made_of):
         shared = {name: made for name, made in reference.made_of.items() if name in made_of}
-        whole = len(shared) == len(reference.arms) == len(made_of)
+        whole = shared.keys() == reference.made_of.keys() >= {arm.name for arm in reference.arms}
         found += made_differences(shared, reference.code, made_of, whole=whole)
         if reference.sessions and sessions:
             found += surroundings(reference.sessions, sessions)

@@ -53,13 +53,16 @@ class Budget(BaseModel):
 
 
 class Scale(BaseModel):
-    """The same study smaller or larger: what replaces the study's own overrides, pretraining, seeds and levels."""
+    """The same study smaller or larger: what replaces the study's own overrides, pretraining, seeds and levels.
+
+    `~key` among the overrides takes back what the study sets of that key and below it; a level that is null goes.
+    """
 
     model_config = STRICT
 
     overrides: list[str] = []
     pretraining: dict[str, list[str]] = {}
-    factors: dict[str, dict[str, list[str]]] = {}
+    factors: dict[str, dict[str, list[str] | None]] = {}
     seeds: Any = None
 
     @field_validator("factors", mode="before")

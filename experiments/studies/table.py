@@ -9,9 +9,10 @@ from rich.text import Text
 
 from experiments.studies import wording
 from experiments.studies.claims_said import Judged, SaidVerdict, said
-from experiments.studies.comparison import Comparison
+from experiments.studies.comparison import Comparison, Replicate
 from experiments.studies.effects_said import SaidEffect, effects_said
 from experiments.studies.gather import Gathered
+from experiments.studies.pretrained import UNNEEDED
 from experiments.studies.reached_said import HOW, SaidNeeds, needs_said
 
 
@@ -19,6 +20,9 @@ def print_answer(console: Console, gathered: Gathered, verdicts: Mapping[str, Ju
     """Print what came out of a study: the arms, the effects of its factors, and the verdicts on its claims."""
     study = gathered.written.study
     print_comparison(console, study.question, gathered.comparison, contrasts=not study.claims)
+    for run in gathered.pretrained:
+        if run.reason not in (None, UNNEEDED):
+            _print_missing(console, run)
     print_effects(console, effects_said(study, gathered.comparison))
     print_needs(console, needs_said(gathered))
     print_verdicts(console, said(study.claims, verdicts, study.metric))
@@ -59,14 +63,17 @@ def print_comparison(console: Console, question: str, comparison: Comparison, *,
     console.print(table)
     for arm in comparison.arms:
         for replicate in arm.missing:
-            which = "" if replicate.result is None else f" (run {replicate.label})"
-            line = f"{arm.name} seed {replicate.seed} {replicate.status.lower()}{which}: {replicate.reason}"
-            console.print(Text(line, style="bold"))
+            _print_missing(console, replicate)
     for contrast in comparison.contrasts if contrasts else ():
         console.print(Text(f"{wording.contrast_numbers(contrast, comparison.metric)}."))
         console.print(Text(wording.contrast_answer(contrast, comparison.metric), style="bold"))
     if contrasts and (note := wording.correction_note(comparison)):
         console.print(Text(note))
+
+
+def _print_missing(console: Console, run: Replicate) -> None:
+    which = "" if run.result is None else f" (run {run.label})"
+    console.print(Text(f"{run.arm} seed {run.seed} {run.status.lower()}{which}: {run.reason}", style="bold"))
 
 
 STYLES = {"supported": "bold green", "refuted": "bold red", "undecided": "bold yellow"}

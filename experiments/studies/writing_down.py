@@ -13,7 +13,12 @@ from experiments.tracking.credentials import masked
 
 
 def write_down(
-    name: str, varied: str, study: Study, states: Sequence[ArmState], command: Sequence[str]
+    name: str,
+    varied: str,
+    study: Study,
+    states: Sequence[ArmState],
+    command: Sequence[str],
+    pretraining: Sequence[ArmState] = (),
 ) -> WrittenStudy:
     """Return what is written down of a study before it runs.
 
@@ -23,6 +28,7 @@ def write_down(
         study: what was asked.
         states: of its arms and their replicates.
         command: the command line that runs it, without passwords.
+        pretraining: the states of what arms start from.
     """
     return WrittenStudy(
         name=name,
@@ -30,9 +36,15 @@ def write_down(
         command=tuple(command),
         study=study,
         arms=tuple(_arm(state, study) for state in states),
-        # Seed by seed, as they are run.
-        replicates=tuple(_replicate(state.replicates[place]) for place in range(len(study.seeds)) for state in states),
+        replicates=_replicates(states, study),
+        pretraining=tuple(_arm(state, study) for state in pretraining),
+        pretrained=_replicates(pretraining, study),
     )
+
+
+def _replicates(states: Sequence[ArmState], study: Study) -> tuple[WrittenReplicate, ...]:
+    """Write down the runs of some arms seed by seed, as they are run."""
+    return tuple(_replicate(state.replicates[place]) for place in range(len(study.seeds)) for state in states)
 
 
 def _replicate(state: RunState) -> WrittenReplicate:
@@ -41,7 +53,12 @@ def _replicate(state: RunState) -> WrittenReplicate:
 
 
 def with_run_ids(written: WrittenStudy, replicates: Sequence[Replicate]) -> WrittenStudy:
-    """Return what is written down with the run ids that are known now, and why runs that have none could not begin."""
+    """Return what is written down with the run ids that are known now, and why runs that have none could not begin.
+
+    Args:
+        written: before.
+        replicates: of arms and of pretraining, as they ended.
+    """
     ended = {(run.arm, run.seed): run for run in replicates}
 
     def known(one: WrittenReplicate) -> WrittenReplicate:
@@ -52,7 +69,8 @@ def with_run_ids(written: WrittenStudy, replicates: Sequence[Replicate]) -> Writ
             return replace(one, reason=run.reason)
         return replace(one, run_id=run.result.run_id, reason=None)
 
-    return replace(written, replicates=tuple(map(known, written.replicates)))
+    pretrained = tuple(map(known, written.pretrained))
+    return replace(written, replicates=tuple(map(known, written.replicates)), pretrained=pretrained)
 
 
 def _arm(state: ArmState, study: Study) -> WrittenArm:

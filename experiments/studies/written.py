@@ -76,7 +76,9 @@ class WrittenStudy:
         command: the command line that runs it.
         study: what was asked.
         arms: in the study's order.
-        replicates: all runs that belong to it.
+        replicates: all runs of its arms.
+        pretraining: what arms start from, as arms are written down.
+        pretrained: the runs of that.
         confounds: what differs between arms undeclared: in their configurations and, once runs have ended, in what was
             recorded of these.
         claimed_later: which claims were changed, added or removed after runs were recorded, see `claimed_later.py`.
@@ -88,6 +90,8 @@ class WrittenStudy:
     study: Study
     arms: tuple[WrittenArm, ...]
     replicates: tuple[WrittenReplicate, ...]
+    pretraining: tuple[WrittenArm, ...] = ()
+    pretrained: tuple[WrittenReplicate, ...] = ()
     confounds: tuple[Confound, ...] = ()
     claimed_later: tuple[str, ...] = ()
 
@@ -105,6 +109,8 @@ class WrittenStudy:
             "command": self.command,
             "study": self.study.model_dump(mode="json", by_alias=True),
             "arms": [asdict(arm) for arm in self.arms],
+            "pretraining": [asdict(arm) for arm in self.pretraining],
+            "pretrained": [asdict(one) for one in self.pretrained],
             "confounds": [asdict(confound) for confound in self.confounds],
             "claimed_later": self.claimed_later,
             # One line each: ten thousand of them are read and compared by people, too.

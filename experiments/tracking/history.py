@@ -33,6 +33,25 @@ class History:
     replay: Replay = field(default_factory=Replay)
 
 
+def seconds_spent(journal: Path) -> float | None:
+    """Return how long a run was executed until its last metric, pauses between its sessions left out.
+
+    From the first record of each session to its last metric: what was tagged or sent later took no time of the run.
+    `None` where the journal is missing or has no metric.
+    """
+    if not journal.exists():
+        return None
+    spent: list[float] = []
+    began = 0.0
+    for _, record in read_records(journal):
+        if isinstance(record, Opened):
+            began = record.time
+            spent.append(0.0)
+        elif isinstance(record, Metrics) and spent:
+            spent[-1] = record.time - began
+    return sum(spent) or None
+
+
 def read_history(journal: Path) -> History:
     """Read a journal from beginning to end; a missing one gives an empty history."""
     history = History()

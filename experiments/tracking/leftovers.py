@@ -133,6 +133,8 @@ def end_left_run(
             if proof is not None:
                 before.append(Artifact(time(), proof.name, ""))
             _append(path, *before, Ended(time(), status, reason))
+        if (card.status, card.reason) != (status, reason):
+            # Also of a run whose process died between its last record and its card.
             CardFile(run_dir, replace(card, status=status, reason=reason)).update()
     finally:
         lock.release()

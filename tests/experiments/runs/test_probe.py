@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from experiments.measures.latency import FEWEST
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.configuration import compose
-from experiments.runs.probe import StepTimes, forecast_seconds, time_steps
+from experiments.runs.probe import LookTimes, StepTimes, forecast_seconds, time_looks, time_steps
 
 SMALL = (
     "model=conv5x5",
@@ -40,6 +41,35 @@ def test_the_batches_of_training_and_evaluation_are_counted(
     overrides: list[str], training: int, evaluated: int
 ) -> None:
     assert forecast_seconds(small(*overrides), TIMES) == pytest.approx(training + 0.001 * evaluated)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "inspections", "layers", "evaluated"),
+    [
+        ([], 2, 0, 0),
+        (["probe_every=1"], 2, 4, 0),
+        (["probe_every=2"], 2, 3, 0),  # before, after two epochs, after the third and last
+        (["initial_errors=true"], 2, 0, VAL),
+        (["latency_batch=64000"], 2, 0, 2000 * FEWEST),
+    ],
+)
+def test_looks_are_counted_with_the_training(
+    overrides: list[str], inspections: int, layers: int, evaluated: int
+) -> None:
+    looks = LookTimes(inspection=1e3, layers=1e6)
+    trained = forecast_seconds(small(), TIMES)
+    found = forecast_seconds(small(*overrides), TIMES, looks) - trained
+    assert found == pytest.approx(1e3 * inspections + 1e6 * layers + 0.001 * evaluated)
+
+
+def test_looks_are_timed_where_they_are_taken() -> None:
+    assert time_looks(small("effective_field_images=0")).layers == 0.0
+    assembly = small("probe_every=1", "effective_field_images=2")
+    before = {name: tensor.clone() for name, tensor in assembly.module.state_dict().items()}
+    looks = time_looks(assembly)
+    assert looks.layers > looks.inspection > 0
+    after = assembly.module.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
 def test_a_limit_of_time_cuts_the_training_and_not_the_test() -> None:

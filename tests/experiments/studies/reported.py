@@ -70,7 +70,7 @@ def gathered(compared: Comparison, asked: Study | None = None) -> Gathered:
         replicates=tuple(WrittenReplicate(run.arm, run.seed, "id") for run in compared.replicates),
     )
     origin = Origin("c0ffee", uncommitted=True, packages="abc", hardware="x, 2 threads")
-    environment = Environment(origin, "Python 3.11.7, torch 2.15.0", {}, 1)
+    environment = Environment(origin, "Python 3.11.7, torch 2.15.0", {}, frozenset({"id"}))
     return Gathered(written, compared, curves(compared), (environment,))
 
 

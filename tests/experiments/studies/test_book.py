@@ -105,11 +105,13 @@ def test_every_run_id_stands_at_its_study(html: str) -> None:
 
 
 def test_the_versions_behind_all_studies_are_told_once() -> None:
-    def found(commit: str, runs: int, versions: str = "torch 2") -> Environment:
-        return Environment(Origin(commit, uncommitted=False, packages="p", hardware="x"), versions, {}, runs)
+    def found(commit: str, runs: str, versions: str = "torch 2") -> Environment:
+        origin = Origin(commit, uncommitted=False, packages="p", hardware="x")
+        return Environment(origin, versions, {}, frozenset(runs))
 
-    both = merged([found("a", 2), found("b", 3), found("a", 4), found("b", 5, "torch 3")])
-    assert [(one.origin.commit, one.runs) for one in both] == [("a", 6), ("b", 5), ("b", 3)]
+    # A run that two studies share is one run.
+    both = merged([found("a", "pq"), found("b", "rst"), found("a", "quvw"), found("b", "ghijk", "torch 3")])
+    assert [(one.origin.commit, one.runs) for one in both] == [("a", 5), ("b", 5), ("b", 3)]
 
 
 def test_a_study_that_failed_keeps_what_is_recorded_and_says_why(tmp_path: Path) -> None:

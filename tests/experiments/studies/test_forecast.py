@@ -14,6 +14,8 @@ from experiments.studies.plan import plan_arms
 from experiments.studies.plan_table import print_plan
 from experiments.studies.state import ArmState, look, remember
 from experiments.studies.study import checked
+from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
+from experiments.tracking.records import Ended, Metrics, Opened, Record, Tags, encode
 
 SEEDS = list(range(5))
 ARM = {"overrides": ["model=conv5x5", "model.network.widths=[4,4]"], "role": "baseline"}
@@ -43,6 +45,7 @@ def finish(state: ArmState, place: int, size: int, **times: float) -> None:
 @pytest.fixture
 def _no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "time_steps", lambda _: None)
+    monkeypatch.setattr(room, "time_looks", lambda _: None)
     monkeypatch.setattr(room, "forecast_seconds", lambda *_: 7.0)
 
 
@@ -65,6 +68,35 @@ def test_runs_that_became_stale_still_tell(tmp_path: Path) -> None:
     state = arm(tmp_path, "optimizer.weight_decay=0.5")
     assert [one.kind for one in state.replicates] == ["stale", *["to do"] * 4]
     assert forecast(state).seconds == 12.5 + RECORD_SECONDS
+
+
+def journal(run_dir: Path, *records: Record) -> None:
+    (run_dir / JOURNAL_NAME).write_bytes(b"".join(map(encode, records)))
+
+
+def test_a_past_run_took_all_that_lay_between_its_first_record_and_its_last_metric(tmp_path: Path) -> None:
+    before = arm(tmp_path)
+    finish(before, 0, 10, train=3.0, test=1.0)
+    journal(
+        before.replicates[0].run_dir,
+        Opened(100.0, "key", "name", "toy", 1, "pid"),
+        Metrics(130.0, 0, {"probe/edge": 1.0}),
+        # A day later the rest of it; the pause, and what was tagged once it had ended, took it no time.
+        Opened(90_000.0, "key", "name", "toy", 2, "pid"),
+        Metrics(90_012.0, 5, {"loss": 1.0}),
+        Ended(90_013.0, "FINISHED", None),
+        Tags(99_000.0, {"seen": "yes"}),
+    )
+    assert forecast(arm(tmp_path)).seconds == 42.0 + RECORD_SECONDS
+
+
+@pytest.mark.usefixtures("_no_probe")
+def test_who_waits_for_a_probe_is_told_of_which_arm(tmp_path: Path) -> None:
+    told: list[str] = []
+    forecast(arm(tmp_path), told.append)
+    finish(arm(tmp_path), 0, 10, train=3.0)
+    forecast(arm(tmp_path), told.append)
+    assert told == ["a"]
 
 
 @pytest.mark.usefixtures("_no_probe")

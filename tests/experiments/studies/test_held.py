@@ -50,7 +50,7 @@ def test_the_budget_in_words(budget: Budget, said: str) -> None:
 def test_training_is_summed_over_all_runs_and_told_with_its_machines() -> None:
     told = gathered(comparison(lost="it broke"))
     assert training_said(told) == "20 seconds, summed over 5 runs, on x, 2 threads"
-    other = Environment(Origin("c", uncommitted=False, packages="d", hardware="y"), "", {}, 1)
+    other = Environment(Origin("c", uncommitted=False, packages="d", hardware="y"), "", {}, frozenset({"other"}))
     run = StoredRun("id", "1", "demo", "FINISHED", start=1_790_000_000.0, end=None, artifacts="")
     told = replace(told, environments=(*told.environments, *told.environments, other), study_run=run)
     assert training_said(told) == "20 seconds, summed over 5 runs, on x, 2 threads and y; begun on 2026-09-21"

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from experiments.errors import UserError
+from experiments.runs.callbacks import EpochTimes
 from experiments.runs.configuration import compose
 from experiments.runs.identity import identify
 from experiments.runs.result import RunResult
@@ -131,6 +133,35 @@ def test_one_that_was_killed_before_the_store_knew_of_its_end_is_ended(
     assert after.status == "FINISHED"
 
 
+def test_one_that_was_stopped_goes_on_with_the_same_command(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert answer.complete
+    told = EpochTimes.on_train_epoch_end
+
+    def ctrl_c(self: EpochTimes, *arguments: Any) -> None:  # noqa: ANN401 - Lightning's
+        told(self, *arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EpochTimes, "on_train_epoch_end", ctrl_c)
+        stopped = conduct(tmp_path, study()).run(ExecutionOptions("here", 1))
+    assert stopped.stopped_by == signal.SIGINT
+    (run,) = stopped.gathered.pretrained
+    assert (run.status, run.reason) == ("KILLED", "stopped by SIGINT")
+    arms = stopped.gathered.comparison.replicates
+    assert {(one.status, one.reason) for one in arms} == {("NOT RUN", "stopped before its turn")}
+    again = conduct(tmp_path, study())
+    (one,) = again.pretraining[0].replicates
+    assert one.kind == "interrupted"
+    ended = again.run(ExecutionOptions("here", 1))
+    assert ended.complete
+    assert (one.run_dir / "provenance-2.json").exists(), "continued, not begun anew"
+    # As if nothing had been.
+    errors = [run.result.metrics["test/loss"] for run in ended.gathered.comparison.replicates if run.result]
+    assert errors == [run.result.metrics["test/loss"] for run in answer.gathered.comparison.replicates if run.result]
+
+
 def test_arms_find_a_pretraining_that_was_not_continued_but_begun_anew(
     place: Path, answer: Answer, tmp_path: Path
 ) -> None:
@@ -145,6 +176,29 @@ def test_arms_find_a_pretraining_that_was_not_continued_but_begun_anew(
     assert [state.count("done") for state in (*anew.pretraining, *anew.states)] == [0, 1, 0, 1]
     assert anew.run(ExecutionOptions("here", 1)).complete
     assert RunResult.read(source.with_name(f"{source.name}-2")) is not None
+
+
+def test_a_damaged_result_is_told_with_what_to_do_and_costs_nothing(
+    place: Path, answer: Answer, tmp_path: Path
+) -> None:
+    assert answer.complete
+    done = conduct(copied(place, tmp_path), study())
+    one = done.states[0].replicates[0]
+    assert one.result is not None
+    damaged = one.run_dir / "result.json"
+    damaged.write_text("{")
+    with pytest.raises(UserError, match=r"result\.json: not .*; remove it: the run goes on from its checkpoint"):
+        conduct(tmp_path, study())
+    damaged.unlink()
+    # What only says how it came about stops nothing.
+    (done.states[1].replicates[0].run_dir / "config.yaml").write_text("a: [")
+    again = conduct(tmp_path, study())
+    assert [state.count("interrupted") for state in again.states] == [1, 0, 0]
+    assert again.run(ExecutionOptions("here", 1)).complete
+    found = RunResult.read(one.run_dir)
+    assert found is not None
+    errors = {name: value for name, value in one.result.metrics.items() if not name.startswith("time/")}
+    assert {name: value for name, value in found.metrics.items() if not name.startswith("time/")} == errors
 
 
 def test_no_pretraining_is_trained_of_which_all_arms_are_done(place: Path, answer: Answer, tmp_path: Path) -> None:

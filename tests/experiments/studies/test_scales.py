@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.errors import UserError
+from experiments.studies.claims import claims_of
 from experiments.studies.study import Study, checked
 
 GIVEN = {
@@ -47,3 +48,46 @@ def test_the_study_as_it_is_written_is_a_scale_too(study: Study) -> None:
     assert study.at_scale("laptop") is study
     with pytest.raises(UserError, match=r"scale=huge: no such scale of this study; .*full, laptop, toy"):
         study.at_scale("huge")
+
+
+def test_a_scale_takes_back_what_the_study_sets_of_a_key_and_below_it() -> None:
+    own = ["datamodule=scenes", "datamodule.knobs.clutter=2", "datamodule.knobs.size=9", "optimizer.lr=0.05"]
+    scales = {"full": {"overrides": ["datamodule=cifar10", "~datamodule.knobs", "+model.extra=1"]}}
+    full = checked({**GIVEN, "overrides": own, "scales": scales}, "").at_scale("full")
+    assert full.overrides == ["optimizer.lr=0.05", "datamodule=cifar10", "+model.extra=1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("~optimizer.lrs", "scales.toy.overrides: ~optimizer.lrs: takes back what the study sets; did you mean"),
+        ("~optimizer.l", "did you mean 'optimizer.lr'? allowed: datamodule, optimizer.lr, trainer.max_epochs"),
+    ],
+)
+def test_what_the_study_does_not_set_cannot_be_taken_back(key: str, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        checked({**GIVEN, "scales": {"toy": {"overrides": [key]}}}, "").at_scale("toy")
+    assert says in str(error.value)
+
+
+def test_a_scale_takes_levels_away_but_not_those_that_claims_name() -> None:
+    samples = {"10": ["datamodule.few_samples=10"], "50": ["datamodule.few_samples=50"], "90": ["seed_of=3"]}
+    given = {
+        **{key: value for key, value in GIVEN.items() if key != "arms"},
+        "factors": {"samples": samples},
+        "claim": {"contrast": "samples50 - samples10", "is": "lower"},
+        "scales": {
+            "toy": {"factors": {"samples": {50: ["datamodule.few_samples=12"], 90: None}}},
+            "less": {"factors": {"samples": {50: None}}},
+            "one": {"factors": {"samples": {50: None, 90: None}}},
+        },
+    }
+    study = checked(given, "")
+    assert study.at_scale("toy").factors == {
+        "samples": {"10": ["datamodule.few_samples=10"], "50": ["datamodule.few_samples=12"]}
+    }
+    with pytest.raises(UserError, match=r"scales\.one\.factors: .*samples needs at least two levels"):
+        study.at_scale("one")
+    # As every command does before it runs anything, at all scales.
+    with pytest.raises(UserError, match="samples50"):
+        claims_of(study.at_scale("less"))

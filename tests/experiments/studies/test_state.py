@@ -14,7 +14,7 @@ from experiments.runs.build import assemble
 from experiments.runs.execute import identity_of
 from experiments.runs.identity import with_weights_digest
 from experiments.runs.result import RunResult, Status
-from experiments.studies import state as state_room
+from experiments.studies import stale
 from experiments.studies.forecast import remaining
 from experiments.studies.plan import PlannedArm, plan, plan_arms
 from experiments.studies.state import ArmState, look, remember
@@ -91,8 +91,8 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
         asked.append(former)
         return real(former, cfg, data)
 
-    real = state_room.changes
-    monkeypatch.setattr(state_room, "changes", changes)
+    real = stale.changes
+    monkeypatch.setattr(stale, "changes", changes)
     planned = plan_arms(study(seeds=6), [f"runs_dir={tmp_path}", "optimizer.weight_decay=0.5"])
     why = [one.why for one in states(tmp_path, planned, seeds)[0].replicates]
     assert [why[place] for place in (0, 1, 3, 5)] == ["configuration: optimizer.weight_decay"] * 4
@@ -111,7 +111,7 @@ def test_what_made_runs_stale_is_found_out_once_for_all_that_differ_in_their_see
 def test_what_no_key_shows_and_makes_a_run_stale_is_said(weights: str, data: str, why: str, tmp_path: Path) -> None:
     cfg = plan(study(), [f"model.weights={weights}"])[0].cfg
     leave(tmp_path, cfg, data)
-    assert state_room.changes(tmp_path, cfg, "same") == why
+    assert stale.changes(tmp_path, cfg, "same") == why
 
 
 def leave(folder: Path, cfg: DictConfig, data: str) -> None:
@@ -130,12 +130,12 @@ def test_weights_are_blamed_where_they_have_changed_and_there_alone(tmp_path: Pa
         return plan(study(), [f"model.weights={weights}", *more])[0].cfg
 
     leave(tmp_path, planned(first), "then")
-    assert state_room.changes(tmp_path, planned(first), "now") == "data: other pictures or labels"
+    assert stale.changes(tmp_path, planned(first), "now") == "data: other pictures or labels"
     other_decay = planned(first, "optimizer.weight_decay=0.5")
-    assert state_room.changes(tmp_path, other_decay, "then") == "configuration: optimizer.weight_decay"
-    assert state_room.changes(tmp_path, planned(second), "then") == "configuration: model.weights"
+    assert stale.changes(tmp_path, other_decay, "then") == "configuration: optimizer.weight_decay"
+    assert stale.changes(tmp_path, planned(second), "then") == "configuration: model.weights"
     second.replace(first)
-    assert state_room.changes(tmp_path, planned(first), "then") == "configuration: the content of model.weights"
+    assert stale.changes(tmp_path, planned(first), "then") == "configuration: the content of model.weights"
 
 
 def test_arms_that_differ_in_how_they_are_executed_alone_are_refused(tmp_path: Path) -> None:

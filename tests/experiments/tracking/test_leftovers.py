@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from experiments.cli import run
 from experiments.tracking.card import read_card
 from experiments.tracking.journal import read_metrics
-from experiments.tracking.leftovers import has_pending, reconcile
+from experiments.tracking.leftovers import end_left_run, has_pending, reconcile
 from experiments.tracking.opening import open_run
 from experiments.tracking.options import TrackingOptions
 from tests.experiments.tracking.status import read_status
@@ -169,3 +169,17 @@ def test_a_card_older_than_its_journal_is_set_right(runs_dir: Path) -> None:
     card = read_card(runs_dir / "one")
     assert card is not None
     assert (card.status, card.reason) == ("FAILED", "a crash")
+
+
+def test_an_ended_run_whose_card_did_not_learn_of_it_is_set_right_by_who_settles_it(runs_dir: Path) -> None:
+    options = TrackingOptions(runs_dir=str(runs_dir), deliver=False)
+    tracker = open_run(runs_dir / "one", options, name="one", tags={})
+    before = (runs_dir / "one" / "tracking.json").read_text()
+    tracker.finish("FINISHED", None)
+    journal = (runs_dir / "one" / "journal.jsonl").read_bytes()
+    (runs_dir / "one" / "tracking.json").write_text(before)
+
+    card = end_left_run(runs_dir / "one", options, "FINISHED", None)
+    assert card is not None
+    assert card.status == "FINISHED"
+    assert (runs_dir / "one" / "journal.jsonl").read_bytes() == journal
