@@ -187,7 +187,7 @@ def test_a_damaged_result_is_told_with_what_to_do_and_costs_nothing(
     assert one.result is not None
     damaged = one.run_dir / "result.json"
     damaged.write_text("{")
-    with pytest.raises(UserError, match=r"result\.json: not .*; remove it: the run goes on from its checkpoint"):
+    with pytest.raises(UserError, match=r"result\.json: not .*; remove this file: the run goes on from its checkpoint"):
         conduct(tmp_path, study())
     damaged.unlink()
     # What only says how it came about stops nothing.
