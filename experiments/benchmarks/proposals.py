@@ -50,6 +50,16 @@ class Example(NamedTuple):
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
 
+    @property
+    def height(self) -> int:
+        """Of the picture, in pixels."""
+        return int(self.picture.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Of the picture, in pixels."""
+        return int(self.picture.shape[1])
+
 
 class Found(NamedTuple):
     """What one kind of proposals found: overlaps `(K, M)` with all objects, boxes and milliseconds of each picture."""
@@ -69,9 +79,9 @@ def proposers(side: int) -> dict[str, Proposer]:
     return {
         "selective search, fast": lambda example, _, count: fast.boxes(example.picture)[:count],
         "selective search, quality": lambda example, _, count: quality.boxes(example.picture)[:count],
-        "sliding windows": lambda example, _, count: sliding_windows(*example.picture.shape[:2], count),
+        "sliding windows": lambda example, _, count: sliding_windows(example.height, example.width, count),
         "jittered objects": lambda example, index, count: jittered_boxes(
-            example.boxes, *example.picture.shape[:2], count, seed=0, index=index
+            example.boxes, example.height, example.width, count, seed=0, index=index
         ),
     }
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from datamodules.errors import DataError
 from datamodules.proposals import cache
 from datamodules.proposals.cache import ProposalCache
-from datamodules.proposals.selective_search import SelectiveSearch
+from datamodules.proposals.selective_search import SelectiveSearch, picture_digest
 
 
 def picture(index: int) -> NDArray[np.uint8]:
@@ -29,7 +29,7 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = SelectiveSearch.boxes
 
     def noted(self: SelectiveSearch, given: NDArray[np.uint8]) -> NDArray[np.float32]:
-        digests.append(cache.picture_digest(given))
+        digests.append(picture_digest(given))
         return original(self, given)
 
     monkeypatch.setattr(SelectiveSearch, "boxes", noted)
@@ -76,10 +76,10 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str, searched: lis
         "cut": content[:-40],
         "empty": bytearray(),
         "bit": content,
-        "longer": path.read_bytes() + b"0",
-        "another's": other.read_bytes(),
+        "longer": bytearray(path.read_bytes() + b"0"),
+        "another's": bytearray(other.read_bytes()),
     }
-    path.write_bytes(damaged[damage])
+    path.write_bytes(bytes(damaged[damage]))
     assert np.array_equal(proposals.boxes(picture(0)), whole)
     assert np.array_equal(proposals.boxes(picture(0)), whole)
     assert len(searched) == 3
