@@ -49,7 +49,7 @@ def recall(overlaps: Overlaps, threshold: float) -> NDArray[np.float64]:
 
 
 def mean_average_best_overlap(overlaps: Overlaps, classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean, over the classes, of each class's mean best overlap, `(K,)`, from 0 to 1 (equation 8).
+    """Return the mean, over the classes, of each class's mean best overlap, `(K,)`, from 0 to 1 (section 5).
 
     Args:
         overlaps: `(K, M)`, of `best_overlaps`.
