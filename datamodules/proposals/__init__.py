@@ -1,0 +1,1 @@
+"""Region proposals: boxes that may hold an object, found in a picture without knowing any class."""
