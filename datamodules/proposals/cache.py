@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import inspect
 import secrets
 import time
 from pathlib import Path
@@ -16,13 +17,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datamodules import pictures, randomness
 from datamodules.errors import DataError
 from datamodules.pictures import Picture
+from datamodules.proposals import boxes, colours, draws, grouping, segments, selective_search
 from datamodules.proposals.boxes import SIDES, Boxes
 from datamodules.proposals.selective_search import SelectiveSearch, picture_digest
 
 ABANDONED_SECONDS = 3600.0  # after which nobody writes a file any more
 BOX = np.dtype("<f4")
+# All code that decides which boxes a picture has.
+PROPOSING = (boxes, colours, draws, grouping, segments, selective_search, pictures, randomness)
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -68,13 +73,14 @@ class ProposalCache:
 @functools.cache
 def _code_digest() -> str:
     """Return the SHA-256 of what proposes: whoever changes it must not be shown old boxes."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    sources = (inspect.getsource(module) for module in PROPOSING)
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
 
 
 @functools.cache
 def _versions() -> str:
-    return f"{importlib.metadata.version('scikit-image')}/{cv2.__version__}/{np.__version__}"
+    kept = (importlib.metadata.version(name) for name in ("scikit-image", "scipy"))
+    return "/".join((*kept, cv2.__version__, np.__version__))
 
 
 def _seal(path: Path, content: bytes) -> bytes:
@@ -93,10 +99,10 @@ def _read(path: Path) -> Boxes | None:
     return np.frombuffer(content, dtype=BOX).reshape(-1, SIDES).astype(np.float32)
 
 
-def _write(path: Path, boxes: Boxes) -> None:
+def _write(path: Path, found: Boxes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _forget_drafts(path)
-    content = boxes.astype(BOX).tobytes()
+    content = found.astype(BOX).tobytes()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         # Not synchronised: what a power failure leaves of it does not fit its seal.

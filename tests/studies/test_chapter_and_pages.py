@@ -1,5 +1,6 @@
 """Every study that comes with the project stands in the chapter, and has a page that says what it must."""
 
+import json
 import re
 from pathlib import Path
 
@@ -47,6 +48,26 @@ def test_a_study_has_a_page(name: str) -> None:
         assert re.search(r"^Training: .+ summed over \d+ runs?, on ", block, flags=re.MULTILINE)
     for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
         assert (page.parent / picture).is_file(), picture
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
+def test_a_page_says_what_is_recorded(file: Path) -> None:
+    """Where this fails since a result was recorded: `whydeep report NAME write=docs/studies/NAME.md`."""
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    name, _, scale = file.stem.partition(".")
+    mark = f"<!-- whydeep:report {name}{f' scale={scale}' if scale else ''} -->"
+    page = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    if scale == "toy":
+        assert mark not in page  # of which no verdict means anything
+        return
+    block = page.partition(mark)[2].partition("<!-- /whydeep:report -->")[0]
+    for verdict in recorded["verdicts"]:
+        assert f"- **{verdict['outcome']}**: {verdict['claim'] or ''}" in block
+    runs = sum(environment["runs"] for environment in recorded["environments"])
+    assert f"summed over {runs} runs" in block
+    for arm in recorded["arms"]:
+        for run in arm["runs"]:
+            assert f"`{run['run_id'][:8]}`" in block
 
 
 def test_the_index_has_the_recorded_results() -> None:
