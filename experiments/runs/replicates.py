@@ -1,7 +1,9 @@
 """The replicates of a run: finished runs of its configuration, code and data under other seeds."""
 
+import functools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -13,6 +15,10 @@ from experiments.runs.likeness import METRIC, Spread
 from experiments.runs.record import CONFIG_FILE, IDENTITY_FILE
 from experiments.runs.result import RunResult
 from experiments.tracking.card import run_dirs
+
+# A folder's runs by the seed and identity in their names; a run may start from one of them.
+Named = Callable[[Path], Mapping[str, list[Path]]]
+_SEED_AND_IDENTITY = re.compile(r".*(-seed\d+-[0-9a-f]{10})")  # as `attempts.stem` names them
 
 
 def recorded_spread(runs_dir: Path, run_dir: Path) -> Spread | None:
@@ -33,7 +39,8 @@ def recorded_spread(runs_dir: Path, run_dir: Path) -> Spread | None:
 def _replicates(runs_dir: Path, run_dir: Path, own: RunResult) -> Iterator[RunResult]:
     """Look at what is read quickly first: there may be ten thousand runs."""
     made_of = _made_of(run_dir)
-    configuration = _without_seed(run_dir, own.seed)
+    named: Named = functools.cache(_named)
+    configuration = _without_seed(run_dir, own.seed, named)
     for other in run_dirs(runs_dir):
         try:
             result = RunResult.read(other)
@@ -44,7 +51,7 @@ def _replicates(runs_dir: Path, run_dir: Path, own: RunResult) -> Iterator[RunRe
                 and result.seed != own.seed
                 and result.choices == own.choices
                 and made_of == _made_of(other)
-                and _without_seed(other, result.seed) == configuration
+                and _without_seed(other, result.seed, named) == configuration
             ):
                 yield result
         except UserError:
@@ -60,7 +67,7 @@ def _made_of(run_dir: Path) -> tuple[str, str] | None:
         return None
 
 
-def _without_seed(run_dir: Path, seed: int) -> dict[str, object]:
+def _without_seed(run_dir: Path, seed: int, named: Named) -> dict[str, object]:
     """Return what decides the result of a run besides its seed; of one that starts from a run of its study, of both."""
     cfg = load(run_dir / CONFIG_FILE)
     content = ingredients(cfg)
@@ -69,14 +76,25 @@ def _without_seed(run_dir: Path, seed: int) -> dict[str, object]:
         datamodule.pop("seed", None)
     identity = OmegaConf.select(cfg, "model.weights_identity")
     if identity is not None and isinstance(model := content.get("model"), dict):
-        model["weights"] = _start_without_seed(run_dir.parent, seed, str(identity)) or identity
+        model["weights"] = _start_without_seed(run_dir.parent, seed, str(identity), named) or identity
     return content
 
 
-def _start_without_seed(runs_dir: Path, seed: int, identity: str) -> tuple[object, object] | None:
+def _named(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for run_dir in sorted(folder.iterdir()):
+        if told := _SEED_AND_IDENTITY.match(run_dir.name):
+            found.setdefault(told[1], []).append(run_dir)
+    return found
+
+
+def _start_without_seed(runs_dir: Path, seed: int, identity: str, named: Named) -> tuple[object, object] | None:
     """Return what decides the weights that a study trained under `seed` itself; `None` where that run is not here."""
-    for run_dir in sorted(runs_dir.glob(f"*-seed{seed}-{identity[:10]}*")):  # as `attempts.stem` names them
-        result = RunResult.read(run_dir)
-        if result is not None and (result.identity, result.seed) == (identity, seed):
-            return _made_of(run_dir), _without_seed(run_dir, seed)
+    for run_dir in named(runs_dir).get(f"-seed{seed}-{identity[:10]}", ()):
+        try:
+            result = RunResult.read(run_dir)
+            if result is not None and (result.identity, result.seed) == (identity, seed):
+                return _made_of(run_dir), _without_seed(run_dir, seed, named)
+        except UserError:
+            continue  # what is compared is read already, and must not be lost for a damaged start
     return None

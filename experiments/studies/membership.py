@@ -88,7 +88,11 @@ def replicate_label(name: str, varied: str, arm: str, seed: int, parent_key: str
 
 def pretraining_label(name: str, varied: str, pretraining: str, seed: int, study_key: str) -> Label:
     """What a run that arms start from is called in MLflow, and its tags; it nests under the study's run."""
-    tags = {**study_tags("pretraining", name, varied), SEED_TAG: str(seed), PARENT_TAG: parent_by_key(study_key)}
+    tags = {
+        **study_tags("pretraining", name, varied, pretraining),
+        SEED_TAG: str(seed),
+        PARENT_TAG: parent_by_key(study_key),
+    }
     return Label(f"{pretraining} seed {seed}", tags)
 
 

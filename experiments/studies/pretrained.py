@@ -23,7 +23,7 @@ def started_by(cell: Cell) -> str | None:
 
 
 def check_pretraining(pretraining: Mapping[str, Sequence[str]], cells: Sequence[Cell]) -> None:
-    """See that every arm starts from a pretraining that is there, and that every one of them is started from.
+    """See that every arm starts from a pretraining that is there, every one is started from, and no arm has its name.
 
     Raises:
         ValueError: one line.
@@ -33,6 +33,12 @@ def check_pretraining(pretraining: Mapping[str, Sequence[str]], cells: Sequence[
         if name not in pretraining:
             known = nearest(name, pretraining) if pretraining else "the study has none"
             raise ValueError(f"arm {arm}: {KEY}={PRETRAINING}{name}: no such pretraining; {known}")
+    for cell in cells:
+        if pretraining and cell.name.startswith(PREFIX):
+            raise ValueError(
+                f"arm {cell.name}: {PREFIX!r} begins the names of the study's pretraining alone; rename the arm, or "
+                "the factor or level that it is named after"
+            )
     for name in pretraining:
         if name not in used.values():
             raise ValueError(f"pretraining: no arm starts from {name!r} ({KEY}={PRETRAINING}{name})")

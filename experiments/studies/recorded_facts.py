@@ -63,7 +63,7 @@ def facts(run_dir: Path) -> tuple[Part, ...]:
             _sources(json.dumps(recorded["code_files"])),
             _data(str(recorded["data"]), str(json.loads(data)["split_digest"])),
         )
-    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return ()
 
 

@@ -32,7 +32,7 @@ class Changes:
             recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
             code, data = json.dumps(recorded["code_files"]), str(recorded["data"])
             configuration = (former / CONFIG_FILE).read_text(encoding="utf-8")
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return changes(former, run.cfg, now)
         names = "|".join({re.escape(key.rpartition(".")[2]) for key in run.planned.seed_keys})
         alike = code, data, re.sub(rf"(?m)^( *(?:{names})): {run.seed}$", r"\1", configuration)
@@ -45,9 +45,9 @@ def changes(former: Path, cfg: DictConfig, data: str) -> str:
     """Say what differs between a recorded run and the configuration, code and data that it would be run with now."""
     try:
         recorded = json.loads((former / IDENTITY_FILE).read_text(encoding="utf-8"))
-        then, _ = recorded["code_files"], recorded["data"]
+        then, _ = dict(recorded["code_files"].items()), recorded["data"]
         old = OmegaConf.load(former / CONFIG_FILE)
-    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return "its record cannot be read any more"
     now = code_digests(code_files(cfg).items())
     files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))

@@ -137,9 +137,13 @@ def test_an_arm_that_asks_for_other_data_has_declared_what_follows(own: str, con
     assert len(recorded_confounds(runs, study(declared=[own]), {})) == confounds
 
 
-def test_a_run_whose_record_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("provenance.json", "{"), ("identity.json", "null"), ("identity.json", "[]"), ("data.json", "null")],
+)
+def test_a_run_whose_record_cannot_be_read_is_left_out(name: str, content: str, tmp_path: Path) -> None:
     runs = [recorded(tmp_path, arm, 0, threads=place) for place, arm in enumerate("ab")]
-    (tmp_path / "b0" / "provenance.json").write_text("{")
+    (tmp_path / "b0" / name).write_text(content)
     assert recorded_confounds(runs, study(), {}) == []
 
 

@@ -14,6 +14,7 @@ from experiments.studies.plan import plan_arms
 from experiments.studies.plan_table import print_plan
 from experiments.studies.state import ArmState, look, remember
 from experiments.studies.study import checked
+from experiments.tracking import records
 from experiments.tracking.journal import FILE_NAME as JOURNAL_NAME
 from experiments.tracking.records import Ended, Metrics, Opened, Record, Tags, encode
 
@@ -88,6 +89,24 @@ def test_a_past_run_took_all_that_lay_between_its_first_record_and_its_last_metr
         Tags(99_000.0, {"seen": "yes"}),
     )
     assert forecast(arm(tmp_path)).seconds == 42.0 + RECORD_SECONDS
+
+
+def test_of_a_long_journal_two_lines_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = arm(tmp_path)
+    finish(before, 0, 10, train=3.0, test=1.0)
+    points = [Metrics(100.0 + step, step, {"loss": 1.0}) for step in range(500)]
+    journal(before.replicates[0].run_dir, Opened(100.0, "key", "name", "toy", 1, "pid"), *points)
+    decoded: list[bytes] = []
+    real = records.decode
+
+    def decode(line: bytes) -> Record | None:
+        decoded.append(line)
+        return real(line)
+
+    for room_of in ("journal", "history"):
+        monkeypatch.setattr(f"experiments.tracking.{room_of}.decode", decode)
+    assert forecast(arm(tmp_path)).seconds == 499.0 + RECORD_SECONDS
+    assert len(decoded) == 2
 
 
 @pytest.mark.usefixtures("_no_probe")

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.benchmarks.large_study import NAME
 from experiments.errors import UserError
+from experiments.studies import membership
 from experiments.studies.curves import chosen_for_curves
 from experiments.studies.gather import gather
 from experiments.studies.judging import judged
@@ -67,6 +68,40 @@ def test_what_is_missing_is_said(runs_dir: Path) -> None:
         ("arm01", 2): ("FAILED", "it broke"),
     }
     assert (base.n, other.n) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["run", "pretraining"])
+def test_a_run_that_died_before_its_identity_was_known_is_found_by_its_label(kind: str, runs_dir: Path) -> None:
+    died = run_id_of(runs_dir, "arm00 seed 1")
+    label = (
+        membership.replicate_label(NAME, AS_WRITTEN, "arm00", 1, "key")
+        if kind == "run"
+        else membership.pretraining_label(NAME, AS_WRITTEN, "pretraining.more", 1, "key")
+    )
+    with rows(runs_dir) as connection:
+        connection.execute("delete from tags where run_uuid = ?", (died,))
+        connection.execute("update runs set status = 'FAILED' where run_uuid = ?", (died,))
+        for key, value in {**label.tags, "whydeep.reason": "no such data"}.items():
+            connection.execute("insert into tags (key, value, run_uuid) values (?, ?, ?)", (key, value, died))
+        (artifacts,) = connection.execute("select artifact_uri from runs where name = ?", (NAME,)).fetchone()
+    file = Path(artifacts) / "study.json"
+    before = file.read_text(encoding="utf-8")
+    content = json.loads(before)
+    content["pretraining"] = [{**content["arms"][0], "name": "pretraining.more"}]
+    content["pretrained"] = [{"arm": "pretraining.more", "seed": 1, "identity": "f" * 64}]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        found = gathered(runs_dir)
+    finally:
+        file.write_text(before, encoding="utf-8")
+    every = (*found.pretrained, *found.comparison.replicates)
+    (only,) = [run for run in every if run.result is not None and run.result.run_id == died]
+    assert (only.arm, only.seed, only.status, only.reason) == (
+        "arm00" if kind == "run" else "pretraining.more",
+        1,
+        "FAILED",
+        "no such data",
+    )
 
 
 def test_a_run_of_another_study_is_found_by_its_run_id(runs_dir: Path) -> None:

@@ -266,6 +266,15 @@ def test_mistakes(changed: dict[str, Any], message: str) -> None:
         study(**changed)
 
 
+def test_no_arm_is_called_as_the_pretraining_is() -> None:
+    factors = {"pretraining": {"off": [], "on": []}, "samples": {"few": [], "more": ["datamodule.few_samples=8"]}}
+    named = {"question": "?", "seeds": 1, "metric": "test/loss", "factors": factors, "overrides": COMMON}
+    assert "pretraining.more" in checked(named, "").arm_names
+    factors["pretraining"]["on"] = [START]
+    with pytest.raises(UserError, match=r"arm pretraining\.few: 'pretraining\.' begins .*; rename the arm"):
+        checked({**named, "pretraining": {"more": MORE}}, "")
+
+
 def test_a_scale_has_a_pretraining_of_its_own() -> None:
     scaled = study(scales={"toy": {"pretraining": {"more": ["trainer.max_epochs=1"]}}}).at_scale("toy")
     assert scaled.pretraining == {"more": ["trainer.max_epochs=1"]}

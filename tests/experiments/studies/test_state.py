@@ -17,6 +17,7 @@ from experiments.runs.result import RunResult, Status
 from experiments.studies import stale
 from experiments.studies.forecast import remaining
 from experiments.studies.plan import PlannedArm, plan, plan_arms
+from experiments.studies.stale import Changes
 from experiments.studies.state import ArmState, look, remember
 from tests.experiments.studies.planned_study import ARMS, COMMON, study
 
@@ -112,6 +113,18 @@ def test_what_no_key_shows_and_makes_a_run_stale_is_said(weights: str, data: str
     cfg = plan(study(), [f"model.weights={weights}"])[0].cfg
     leave(tmp_path, cfg, data)
     assert stale.changes(tmp_path, cfg, "same") == why
+
+
+@pytest.mark.parametrize(
+    "identity", ["null", "[]", '{"code_files": null, "data": "same"}', '{"code_files": [], "data": "same"}']
+)
+def test_an_identity_that_is_none_is_a_record_that_cannot_be_read(identity: str, tmp_path: Path) -> None:
+    run = plan(study(), [])[0]
+    leave(tmp_path, run.cfg, "same")
+    assert Changes().of(tmp_path, run, "same") == "configuration: the number of processes"
+    (tmp_path / "identity.json").write_text(identity)
+    assert Changes().of(tmp_path, run, "same") == "its record cannot be read any more"
+    assert stale.changes(tmp_path, run.cfg, "same") == "its record cannot be read any more"
 
 
 def leave(folder: Path, cfg: DictConfig, data: str) -> None:
