@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
         conduct = Conduct(ready.study, ready.arms, ready.name, ready.scale, ready.overrides, command)
     if sys.stderr.isatty():  # arms without past runs are timed, which takes some seconds each
         with Console(stderr=True).status("planning …") as status:
-            conduct.forecasts = conduct.forecast_all(lambda arm: status.update(f"timing some steps of {arm} …"))
+            conduct.forecasts(lambda arm: status.update(f"timing some steps of {arm} …"))
     conduct.print_plan(console, options.workers)
     for notice in [*conduct.written.claimed_later, *notices(ready.study, ready.arms)]:
         console.print(Text(f"notice: {notice}", style="yellow"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from datamodules.scenes.probing import KINDS
 from experiments.measures.latency import FEWEST
 from experiments.runs.allocator import keep_freed_memory
 from experiments.runs.build import Assembly
@@ -19,6 +20,27 @@ from experiments.runs.processes import Silence
 
 WARM_UP, MOST_STEPS = 2, 20
 ENOUGH_SECONDS = 1.5
+
+
+class Clock:
+    """Seconds that work takes, also where other processes keep the cores from it.
+
+    That is the processor time of this process, as most runs of a study have one thread; where several threads add up to
+    more, it is the time on the wall.
+
+    Args:
+        alone: whether this process does all of the work; where others read its data, the time on the wall counts.
+    """
+
+    def __init__(self, *, alone: bool = True) -> None:
+        self._alone = alone
+        self._began, self._spent = time.perf_counter(), time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """How many there have been."""
+        wall = time.perf_counter() - self._began
+        return min(wall, time.process_time() - self._spent) if self._alone else wall
 
 
 @dataclass(frozen=True)
@@ -46,38 +68,44 @@ def time_steps(assembly: Assembly) -> StepTimes:
     times: list[float] = []
     began = time.perf_counter()
     while len(times) <= WARM_UP or (len(times) < MOST_STEPS and time.perf_counter() - began < ENOUGH_SECONDS):
-        start = time.perf_counter()
+        clock = Clock(alone=assembly.datamodule.num_workers == 0)
         batch = next(batches)
         batch["image"] = assembly.datamodule.normalise(batch["image"])
         optimizer.zero_grad(set_to_none=True)
         loss = module.training_step(batch, 0)
         torch.autograd.backward(loss)
         optimizer.step()
-        times.append(time.perf_counter() - start)
+        times.append(clock.seconds)
     module.eval()
     with torch.inference_mode():
-        start = time.perf_counter()
+        clock = Clock()
         module(batch["image"])
-        evaluate = time.perf_counter() - start
+        evaluate = clock.seconds
     return StepTimes(statistics.median(times[WARM_UP:]), evaluate)
 
 
 def time_looks(assembly: Assembly) -> LookTimes:
-    """Time one look of each kind that the run takes on the CPU; its network is left as it was found."""
-    began = time.perf_counter()
+    """Time one look of each kind that the run takes on the CPU; its network is left as it was found.
+
+    What `gradient_flow_every` asks for is not among them.
+    """
+    clock = Clock()
     inspect(assembly)
-    inspection = time.perf_counter() - began
+    inspection = clock.seconds
     if not (every := assembly.options.probe_every):
         return LookTimes(inspection)
-    from experiments.runs.layer_probes import LayerProbes  # noqa: PLC0415 - scikit-learn, which few runs need
+    from experiments.runs.layer_probes import LayerProbes, shown  # noqa: PLC0415 - scikit-learn, which few runs need
 
     network = copy.deepcopy(assembly.network)
     images, measures, datamodule = assembly.options.probe_images, assembly.measures, assembly.datamodule
     probes = LayerProbes(every, images, network, measures, datamodule, Silence())
     trainer: Any = SimpleNamespace(is_global_zero=True, global_step=0)
-    began = time.perf_counter()
+    channels, size, _ = assembly.input_shape
+    for kind in KINDS:
+        shown(kind, images, size, channels)  # drawn once for all looks of all runs of a process
+    clock = Clock()
     probes.on_train_start(trainer, assembly.module)
-    return LookTimes(inspection, time.perf_counter() - began)
+    return LookTimes(inspection, clock.seconds)
 
 
 def forecast_seconds(assembly: Assembly, times: StepTimes, looks: LookTimes = LookTimes()) -> float:

@@ -58,7 +58,7 @@ def plan_chapter(conducts: Sequence[Conduct], arms: Sequence[Sequence[PlannedArm
         counts: Counter[str] = Counter()
         own: Counter[str] = Counter()
         seconds, needed, probed = [], 0.0, False
-        for state, one in zip(conduct.in_all, conduct.forecasts, strict=True):
+        for state, one in zip(conduct.in_all, conduct.forecasts(), strict=True):
             for run in state.replicates:
                 first = run.identity not in seen
                 seen.add(run.identity)
@@ -85,7 +85,7 @@ def plan_chapter(conducts: Sequence[Conduct], arms: Sequence[Sequence[PlannedArm
 
 
 def _alarms(conduct: Conduct) -> Iterator[str]:
-    for state, one in zip(conduct.in_all, conduct.forecasts, strict=True):
+    for state, one in zip(conduct.in_all, conduct.forecasts(), strict=True):
         if one.failure:
             yield f"{state.arm.name}: a trial step failed, as its runs will: {one.failure}"
     for confound in conduct.confounds:

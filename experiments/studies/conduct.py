@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -124,6 +123,7 @@ class Conduct:
         reproduction: str | None = None,
     ) -> None:
         self.study = study
+        self._forecasts: list[Forecast] | None = None
         self._cfg = arms[0].cfg
         self.runs_dir = Path(self._cfg.runs_dir)
         self.title = name
@@ -174,18 +174,15 @@ class Conduct:
         """Its arms, and before them what they start from."""
         return [*self.pretraining, *self.states]
 
-    @cached_property
-    def forecasts(self) -> list[Forecast]:
-        """Of one more run of each of them all."""
-        return self.forecast_all()
-
-    def forecast_all(self, tell: Callable[[str], None] = lambda _: None) -> list[Forecast]:
-        """Return these; `tell` gets the name of each arm that is timed for it."""
-        return [forecast(state, tell) for state in self.in_all]
+    def forecasts(self, tell: Callable[[str], None] = lambda _: None) -> list[Forecast]:
+        """Forecast one more run of each of them all, once; `tell` gets the name of each arm that is timed for it."""
+        if self._forecasts is None:
+            self._forecasts = [forecast(state, tell) for state in self.in_all]
+        return self._forecasts
 
     def minutes(self, workers: int) -> float:
         """Return how long the runs that are missing take, so many at a time."""
-        return minutes(self.in_all, self.forecasts, workers)
+        return minutes(self.in_all, self.forecasts(), workers)
 
     def print_plan(self, console: Console, workers: int) -> None:
         """Print what would be run, what it takes, and what could be shown."""
@@ -194,7 +191,7 @@ class Conduct:
             self.title,
             self.study,
             self.in_all,
-            self.forecasts,
+            self.forecasts(),
             self._planned_confounds,
             power_sentences(self.study, self._done()),
             workers=workers,

@@ -13,13 +13,11 @@ from experiments.studies.claim import Claim
 from experiments.studies.factors import ARM, Cell, cross
 from experiments.studies.pretrained import check_pretraining
 from experiments.studies.study_mistakes import mistake
-from experiments.studies.study_parts import LAPTOP, STRICT, Arm, Budget, Scale, check_name, named
+from experiments.studies.study_parts import LAPTOP, STRICT, Arm, Budget, Scale, check_name, named, replaced
 
 LARGEST_SEED = 2**32 - 1
 # Every run has a folder and rows in the store; more than this of one arm is a slip of the pen.
 MOST_SEEDS = 10_000
-# Before a key that a scale takes back.
-TAKEN_BACK = "~"
 # The one rule that a run knows: it tests the checkpoint that validated best.
 Selection = Literal["best by val/top1_error"]
 
@@ -199,7 +197,8 @@ class Study(BaseModel):
         """Return the study at one of its `scales`; `laptop` is the study as it is written.
 
         Raises:
-            UserError: it has no such scale, or the study has no such pretraining, factor, level or override.
+            UserError: it has no such scale, the study has no such pretraining, factor, level or override, or a first
+                level would go.
         """
         if name == LAPTOP:
             return self
@@ -223,6 +222,9 @@ class Study(BaseModel):
                 raise UserError(f"{where}{factor}: {nearest(factor, self.factors)}")
             if unknown := levels.keys() - self.factors[factor].keys():
                 raise UserError(f"{where}{factor}.{min(unknown)}: {nearest(min(unknown), self.factors[factor])}")
+            first = next(iter(self.factors[factor]))
+            if levels.get(first, []) is None:
+                raise UserError(f"{where}{factor}.{first}: null; the first level, the baseline, cannot be left out")
         return {
             factor: {
                 level: chosen
@@ -231,23 +233,6 @@ class Study(BaseModel):
             }
             for factor, levels in self.factors.items()
         }
-
-
-def replaced(own: Sequence[str], others: Sequence[str], where: str) -> list[str]:
-    """Return the overrides of a study with those of a scale: of one key the scale's, and none that it takes back.
-
-    Raises:
-        StudyError: one line that begins with `where`: nothing is there to be taken back.
-    """
-    left = {override_key(override): override for override in own}
-    for key in (override_key(other) for other in others if other.startswith(TAKEN_BACK)):
-        below = [one for one in left if one == key or one.startswith(f"{key}.")]
-        if not below:
-            raise StudyError(f"{where}{TAKEN_BACK}{key}: takes back what the study sets; {nearest(key, left)}")
-        for one in below:
-            del left[one]
-    set_anew = {override_key(other): other for other in others if not other.startswith(TAKEN_BACK)}
-    return [*(override for key, override in left.items() if key not in set_anew), *set_anew.values()]
 
 
 def checked(content: Mapping[Any, Any], where: str) -> Study:

@@ -1,17 +1,23 @@
 """The parts of a study as data: arms, budget, scales, and what they may be called."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from experiments.errors import StudyError
+from experiments.runs.configuration import nearest
 from experiments.runs.matching import TOLERANCE
+from experiments.runs.overrides import override_key, read_override
 from experiments.studies.factors import OFF
 
 # Every key is known, every value of its type.
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 # The scale of a study as it is written.
 LAPTOP = "laptop"
+# Before a key that a scale takes back.
+TAKEN_BACK = "~"
 
 
 class Arm(BaseModel):
@@ -55,7 +61,8 @@ class Budget(BaseModel):
 class Scale(BaseModel):
     """The same study smaller or larger: what replaces the study's own overrides, pretraining, seeds and levels.
 
-    `~key` among the overrides takes back what the study sets of that key and below it; a level that is null goes.
+    `~key` among the overrides takes back what the study sets of that key and below it; a level that is null goes, which
+    the first of a factor cannot be.
     """
 
     model_config = STRICT
@@ -70,6 +77,27 @@ class Scale(BaseModel):
     def _levels_are_names(cls, value: object) -> object:
         """Read levels that YAML takes for numbers or for yes and no as the names that they are."""
         return named(value)
+
+
+def replaced(own: Sequence[str], others: Sequence[str], where: str) -> list[str]:
+    """Return the overrides of a study with those of a scale: of one key the scale's, and none that it takes back.
+
+    Raises:
+        StudyError: one line that begins with `where`: nothing is there to be taken back, or a value is given with it.
+    """
+    left = {override_key(override): override for override in own}
+    for other in (other for other in others if other.startswith(TAKEN_BACK)):
+        key = override_key(other)
+        if (found := read_override(other)) and found.value is not None:
+            # Hydra would compare the value; here a line of the study goes, whatever it sets.
+            raise StudyError(f"{where}{other}: a scale takes a key back with any value; write {TAKEN_BACK}{key}")
+        below = [one for one in left if one == key or one.startswith(f"{key}.")]
+        if not below:
+            raise StudyError(f"{where}{TAKEN_BACK}{key}: takes back what the study sets; {nearest(key, left)}")
+        for one in below:
+            del left[one]
+    set_anew = {override_key(other): other for other in others if not other.startswith(TAKEN_BACK)}
+    return [*(override for key, override in left.items() if key not in set_anew), *set_anew.values()]
 
 
 def named(value: object) -> object:

@@ -15,11 +15,11 @@ standard error takes twice its part of that: it can be refuted on either side.) 
 verdict that holds for its interval alone but not for the family is undecided, and says so. All claims that are tested
 count, those whose runs are missing, too: the family is what was stated, not what came out.
 
-**No spread.** Where all values of a contrast are the same number there is no interval, and the claim is undecided: on a
-coarse scale (one picture in 360) a few seeds agree by chance. A sign test would decide from six seeds on, but about the
-median: a rare large difference is what it does not see. The exception is a number that has no spread by its nature,
-such as parameters: claims on these are `exact`. They are judged as they are, without a test, and do not count in the
-family; such a claim says it of every value, and one value that is not so refutes it.
+**No spread.** Where all values of a contrast are the same number to rounding (`intervals.EQUAL`) there is no interval,
+and the claim is undecided: on a coarse scale (one picture in 360) a few seeds agree by chance. A sign test would decide
+from six seeds on, but about the median: a rare large difference is what it does not see. The exception is a number that
+has no spread by its nature, such as parameters: claims on these are `exact`. They are judged as they are, without a
+test, and do not count in the family; such a claim says it of every value, and one value that is not so refutes it.
 
 **Bounds.** What it takes to reach an error is not always known, but between which numbers it lies (`reaching.py`), and
 so a contrast of it. A test that shows the mean to be below a border takes the upper end of every seed, one that shows
@@ -146,9 +146,8 @@ def _compared(claim: NamedClaim, values: ByArm, planned: Collection[int]) -> _Co
     if len(floats) == 1:
         return replace(one, hindrance="a single seed says nothing of how much seeds differ")
     if not has_spread(scaled):
-        return replace(
-            one, hindrance=f"all {len(floats)} seeds give the same number, from which no spread can be estimated"
-        )
+        reason = f"all {len(floats)} seeds give the same number to rounding, from which no spread can be estimated"
+        return replace(one, hindrance=reason)
     own, contrary = _tests(claim, scaled, scaled, scale)
     return replace(one, p_value=own, p_contrary=contrary)
 

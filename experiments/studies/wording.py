@@ -151,7 +151,10 @@ def contrast_answer(contrast: Contrast, metric: str) -> str:
     if effect.n == 1:
         return "Undecided: one pair says nothing of how much seeds differ; run more of them."
     if contrast.has_no_spread:
-        return "Undecided: all differences are the same number, from which no spread can be estimated; run more seeds."
+        return (
+            "Undecided: all differences are the same number to rounding, from which no spread can be estimated; "
+            "run more seeds."
+        )
     if contrast.outcome == "undecided":
         return (
             f"Undecided: the interval contains 0, so these {effect.n} seeds do not show which {name} is lower; "

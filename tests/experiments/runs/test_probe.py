@@ -1,12 +1,16 @@
 """How long a run would take: how many batches of which kind it has, and that timing them leaves it as it was."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from datamodules.scenes.probing import KINDS
 from experiments.measures.latency import FEWEST
+from experiments.runs import layer_probes, probe
 from experiments.runs.build import Assembly, assemble
 from experiments.runs.configuration import compose
-from experiments.runs.probe import LookTimes, StepTimes, forecast_seconds, time_looks, time_steps
+from experiments.runs.probe import Clock, LookTimes, StepTimes, forecast_seconds, time_looks, time_steps
 
 SMALL = (
     "model=conv5x5",
@@ -88,3 +92,37 @@ def test_timing_leaves_the_network_and_the_data_as_they_were() -> None:
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert assembly.module.training == training
     assert all(parameter.grad is None for parameter in assembly.module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("wall", "processor", "alone", "seconds"),
+    [
+        (9.0, 3.0, True, 3.0),  # others had the cores
+        (3.0, 6.0, True, 3.0),  # two threads
+        (9.0, 3.0, False, 9.0),  # other processes read the data
+    ],
+)
+def test_what_other_processes_do_is_not_counted(
+    wall: float, processor: float, alone: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_the_wall, spent = iter([100.0, 100.0 + wall]), iter([7.0, 7.0 + processor])
+    times = SimpleNamespace(perf_counter=lambda: next(on_the_wall), process_time=lambda: next(spent))
+    monkeypatch.setattr(probe, "time", times)
+    assert Clock(alone=alone).seconds == seconds
+
+
+def test_pictures_that_a_process_draws_once_are_no_part_of_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    assembly = small("probe_every=1", "probe_images=64", "effective_field_images=0")
+    drawn: list[str] = []
+    before: list[int] = []
+
+    def drawing(kind: str, *_: int) -> None:
+        drawn.append(kind)
+
+    def looking(*_: object) -> None:
+        before.append(len(drawn))
+
+    monkeypatch.setattr(layer_probes, "shown", drawing)
+    monkeypatch.setattr(layer_probes.LayerProbes, "on_train_start", looking)
+    time_looks(assembly)
+    assert before == [len(KINDS)]

@@ -2,12 +2,14 @@
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from experiments.runs.result import RunResult
+from experiments.studies import conduct
 from experiments.studies import forecast as room
 from experiments.studies.forecast import PICTURE_BYTES, RECORD_SECONDS, Forecast, forecast, minutes, remaining
 from experiments.studies.plan import plan_arms
@@ -150,3 +152,19 @@ def test_a_network_that_cannot_train_has_no_forecast_but_a_reason(
     assert "a: a trial step failed, as its runs will: IndexError: Target 7 is out of bounds." in said
     assert " ?" in said
     assert "5 runs (1 arm, 5 seeds, equal epochs): 5 to do" in said
+
+
+def test_the_arms_of_a_study_are_timed_once_and_whoever_waits_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(state: ArmState, tell: Callable[[str], None]) -> Forecast:
+        tell(state.arm.name)
+        return Forecast(60.0, 1.0, "probe")
+
+    monkeypatch.setattr(conduct, "forecast", timed)
+    overrides = [f"runs_dir={tmp_path}"]
+    found = conduct.Conduct(STUDY, plan_arms(STUDY, overrides), "s", "laptop", overrides, ["whydeep", "study", "s"])
+    told: list[str] = []
+    assert found.forecasts(told.append) == found.forecasts(told.append) == [Forecast(60.0, 1.0, "probe")]
+    assert told == ["a"]
+    assert found.minutes(1) == 5.0

@@ -61,10 +61,14 @@ def test_a_scale_takes_back_what_the_study_sets_of_a_key_and_below_it() -> None:
     ("key", "says"),
     [
         ("~optimizer.lrs", "scales.toy.overrides: ~optimizer.lrs: takes back what the study sets; did you mean"),
+        (
+            "~optimizer.lr=0.9",
+            "scales.toy.overrides: ~optimizer.lr=0.9: a scale takes a key back with any value; write ~",
+        ),
         ("~optimizer.l", "did you mean 'optimizer.lr'? allowed: datamodule, optimizer.lr, trainer.max_epochs"),
     ],
 )
-def test_what_the_study_does_not_set_cannot_be_taken_back(key: str, says: str) -> None:
+def test_nothing_but_what_the_study_sets_can_be_taken_back(key: str, says: str) -> None:
     with pytest.raises(UserError) as error:
         checked({**GIVEN, "scales": {"toy": {"overrides": [key]}}}, "").at_scale("toy")
     assert says in str(error.value)
@@ -80,6 +84,7 @@ def test_a_scale_takes_levels_away_but_not_those_that_claims_name() -> None:
             "toy": {"factors": {"samples": {50: ["datamodule.few_samples=12"], 90: None}}},
             "less": {"factors": {"samples": {50: None}}},
             "one": {"factors": {"samples": {50: None, 90: None}}},
+            "moved": {"factors": {"samples": {10: None}}},
         },
     }
     study = checked(given, "")
@@ -88,6 +93,8 @@ def test_a_scale_takes_levels_away_but_not_those_that_claims_name() -> None:
     }
     with pytest.raises(UserError, match=r"scales\.one\.factors: .*samples needs at least two levels"):
         study.at_scale("one")
+    with pytest.raises(UserError, match=r"scales\.moved\.factors\.samples\.10: null; the first level, the baseline"):
+        study.at_scale("moved")
     # As every command does before it runs anything, at all scales.
     with pytest.raises(UserError, match="samples50"):
         claims_of(study.at_scale("less"))

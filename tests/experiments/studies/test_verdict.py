@@ -143,7 +143,7 @@ def test_without_spread_nothing_is_shown(kind: str) -> None:
     unit = 100 / 359
     same = of(claim(kind, margin=margin), [4 * unit, 8 * unit, 9 * unit], [3 * unit, 7 * unit, 8 * unit])
     assert same.outcome == "undecided"
-    assert same.reason == "all 3 seeds give the same number, from which no spread can be estimated"
+    assert same.reason == "all 3 seeds give the same number to rounding, from which no spread can be estimated"
     assert same.effect is not None
     assert same.effect.low is None
     zeros = of(claim(kind, margin=margin), [5.0] * 12, [5.0] * 12)
