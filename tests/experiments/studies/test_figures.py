@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -35,9 +34,7 @@ def texts(axes: Axes) -> list[str]:
 
 def boxes(figure: Figure) -> list[tuple[str, Bbox]]:
     """Return every text of a figure that is drawn, with where it stands, after it has laid itself out."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
+    figure.draw_without_rendering()
     found = figure.findobj(Text)
     # Ticks beyond the ends of an axis are not drawn.
     for axes in figure.axes:
@@ -46,8 +43,8 @@ def boxes(figure: Figure) -> list[tuple[str, Bbox]]:
             hidden = [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
             hidden += [tick.label1 for tick in axis.get_minor_ticks()]
             found = [text for text in found if text not in hidden and axes.get_visible()]
-    shown = [text for text in found if isinstance(text, Text) and text.get_visible() and text.get_text().strip()]
-    return [(text.get_text(), text.get_window_extent(renderer)) for text in shown]
+    shown = [text for text in found if text.get_text().strip() and text.get_visible()]
+    return [(text.get_text(), text.get_window_extent()) for text in shown]
 
 
 @pytest.mark.filterwarnings("error")

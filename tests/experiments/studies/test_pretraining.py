@@ -267,7 +267,10 @@ def test_mistakes(changed: dict[str, Any], message: str) -> None:
 
 
 def test_no_arm_is_called_as_the_pretraining_is() -> None:
-    factors = {"pretraining": {"off": [], "on": []}, "samples": {"few": [], "more": ["datamodule.few_samples=8"]}}
+    factors: dict[str, dict[str, list[str]]] = {
+        "pretraining": {"off": [], "on": []},
+        "samples": {"few": [], "more": ["datamodule.few_samples=8"]},
+    }
     named = {"question": "?", "seeds": 1, "metric": "test/loss", "factors": factors, "overrides": COMMON}
     assert "pretraining.more" in checked(named, "").arm_names
     factors["pretraining"]["on"] = [START]
