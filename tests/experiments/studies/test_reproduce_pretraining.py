@@ -75,7 +75,7 @@ def test_its_runs_are_trained_again_from_a_pretraining_of_their_own(place: Path,
 
 def test_a_run_of_an_arm_is_run_again_from_the_recorded_weights(place: Path, answer: Answer) -> None:
     assert answer.complete
-    found = reproduce(Request(arm_run(place, 3), place, threads=1, progress=False))
+    found = reproduce(Request(arm_run(place, 3), place, progress=False))
     assert (found.answer, found.first) == ("identical", None)
 
 
