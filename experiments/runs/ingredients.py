@@ -30,7 +30,7 @@ COMPUTING = (
     "torchmetrics",
     "scipy",
 )
-HARDWARE = ("processor", "cores", "threads", "accelerators", "platform")
+HARDWARE = ("processor", "processor_model", "instructions", "cores", "threads", "accelerators", "platform")
 # Execution keys that say on what a run is computed; the others say where its files lie.
 DEVICE_KEYS = (
     "trainer.accelerator",
@@ -123,6 +123,8 @@ def surroundings(recorded: Sequence[Mapping[str, Any]], now: Sequence[Mapping[st
         if (values := _over(before, name)) != (others := _over(after, name)):
             yield Difference("packages", name, values, others)
     for name in HARDWARE:
+        if not all(any(one.get(name, "") != "" for one in sessions) for sessions in (recorded, now)):
+            continue  # one of the two is of before it was taken down
         if (values := _over(recorded, name)) != (others := _over(now, name)):
             yield Difference("hardware", name, values, others)
 

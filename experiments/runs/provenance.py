@@ -18,6 +18,9 @@ from experiments.runs.source_files import HOUSE
 from experiments.tracking.credentials import masked
 
 LARGEST_DIFF = 10_000_000  # bytes; a larger one is most likely data, and says so instead
+CPUINFO = Path("/proc/cpuinfo")
+# Of x86, then of Arm processors: two "AMD EPYC" of different models do not give the same bits.
+MODEL = ("cpu family", "model", "stepping", "CPU implementer", "CPU variant", "CPU part", "CPU revision")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Provenance:
 
     `commit` is `None` outside a git checkout; `diff` holds what differs from it, new files included; `command` is the
     command line; `packages` maps names to versions; `threads` is torch's number of intra-operation threads.
+    `processor_model` tells apart processors that bear one name, and `instructions` is the instruction set that torch
+    chose: both decide how sums are rounded. They are empty in records of before they were taken down.
     """
 
     commit: str | None
@@ -38,12 +43,15 @@ class Provenance:
     cores: int
     threads: int
     accelerators: list[str]
+    processor_model: str = ""
+    instructions: str = ""
 
     @property
     def hardware(self) -> str:
-        """What the run is computed on, in one line: processor, threads, accelerators."""
+        """What the run is computed on, in one line: processor, instruction set, threads, accelerators."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return ", ".join([self.processor, threads, *self.accelerators])
+        processor = f"{self.processor} ({self.processor_model})" if self.processor_model else self.processor
+        return ", ".join(filter(None, [processor, self.instructions, threads, *self.accelerators]))
 
     @property
     def packages_digest(self) -> str:
@@ -70,6 +78,8 @@ def collect(command: Sequence[str] = ()) -> Provenance:
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         accelerators=[torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+        processor_model=_processor_model(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
     )
 
 
@@ -111,8 +121,21 @@ def _git(*arguments: str, accept: tuple[int, ...] = (0,)) -> str | None:
 
 
 def _processor() -> str:
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _processor_model() -> str:
+    """Return family, model and stepping, or what a processor without them has in their place, as far as told."""
+    return ", ".join(
+        f"{name.lower().removeprefix('cpu ')} {value}" for name, value in _cpuinfo().items() if name in MODEL
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux tells of the first processor; nothing elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        first = CPUINFO.read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return {}
+    told = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in told}

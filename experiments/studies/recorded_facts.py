@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiments.runs.record import CONFIG_FILE, DATA_FILE, IDENTITY_FILE, provenance_files
 
-RECORDED = ("python", "processor", "threads", "accelerators")
+RECORDED = ("python", "processor", "processor_model", "instructions", "threads", "accelerators")
 DATA, SPLIT = "digest of the data", "digest of the split"
 DIGITS = 10  # of a digest
 # Of a recorded configuration, what may have been other than it would be now, or decides what a step is.
@@ -89,7 +89,7 @@ def _surroundings(sessions: tuple[bytes, ...]) -> Part:
     """Return what surrounded a run; of one that went on elsewhere, the values of its sessions in their order."""
     values: dict[str, list[str]] = {}
     for provenance in map(json.loads, sessions):
-        found = {name: provenance.get(name) for name in RECORDED}
+        found = {name: value for name in RECORDED if (value := provenance.get(name)) not in (None, "")}
         found |= {f"version of {name}": version for name, version in provenance.get("packages", {}).items()}
         for name, value in found.items():
             values.setdefault(name, []).append(str(value))

@@ -74,6 +74,15 @@ def test_a_run_that_went_on_elsewhere_has_both_values() -> None:
     assert differences(recorded(), now) == (Difference("hardware", "threads", "2", "2, then 4"),)
 
 
+def test_processors_of_one_name_differ_where_both_records_tell_their_model() -> None:
+    known = replace(recorded(), sessions=(SESSION | {"processor_model": "family 25, model 1"},))
+    other = replace(recorded(), sessions=(SESSION | {"processor_model": "family 25, model 17"},))
+    named = Difference("hardware", "processor_model", "family 25, model 1", "family 25, model 17")
+    assert differences(known, other) == (named,)
+    assert differences(recorded(), other) == ()  # of before the model was taken down
+    assert differences(other, recorded()) == ()
+
+
 def test_other_initial_weights_under_the_same_name_are_seen() -> None:
     before = replace(recorded(), cfg=config(model={"weights": "file.pt"}))
     (difference,) = differences(before, replace(before, configuration="f" * 64))

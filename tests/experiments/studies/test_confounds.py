@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -53,6 +54,7 @@ def recorded(folder: Path, arm: str, seed: int, epochs: float = 2.0, **changed: 
         "processor": "x",
         "threads": changed.get("threads", 1),
         "accelerators": changed.get("accelerators", []),
+        **({"processor_model": changed["model"]} if "model" in changed else {}),
     }
     (run_dir / "provenance.json").write_text(json.dumps(provenance, indent=2))
     code = {"shared": changed.get("shared", "c" * 64), f"only_{arm}": arm * 64}
@@ -60,6 +62,9 @@ def recorded(folder: Path, arm: str, seed: int, epochs: float = 2.0, **changed: 
     (run_dir / "data.json").write_text(json.dumps({"split_digest": changed.get("split", str(seed) * 64)}))
     result = RunResult(run_dir, None, "i", "n", "FINISHED", seed, {}, (1, 8, 8), metrics={"spent/epochs": epochs})
     return Replicate(arm, seed, "FINISHED", result, None)
+
+
+MODELS: dict[str, dict[str, Any]] = {"a": {}, "b": {"model": "model 1"}, "c": {"model": "model 17"}}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,13 @@ def test_a_run_that_went_on_elsewhere_differs_from_one_that_did_not(tmp_path: Pa
         (tmp_path / "b0" / f"provenance-{session}.json").write_text(json.dumps({**first, "threads": threads}))
     (confound,) = recorded_confounds(runs, study(), {})
     assert confound.sentence() == "threads differs at seed 0: a 1, b 1, then 4"
+
+
+def test_two_models_of_a_processor_differ_where_both_are_recorded(tmp_path: Path) -> None:
+    old, first, other = (recorded(tmp_path, arm, 0, **model) for arm, model in MODELS.items())
+    (confound,) = recorded_confounds([first, other], study(), {})
+    assert confound.sentence() == "processor_model differs at seed 0: b model 1, c model 17"
+    assert recorded_confounds([old, other], study(), {}) == []
 
 
 def test_which_of_its_devices_a_run_got_is_chance(tmp_path: Path) -> None:
