@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from experiments.measures.network import NetworkMeasures
 
 SHUFFLES = 32
+AT_ONCE = 65_536  # weights
 ROUNDING = 1e-9
 
 
@@ -145,8 +146,7 @@ def _convolutions(
 def _selectivity(name: str, depth: int, kernels: Tensor, seed: int) -> LayerSelectivity:
     own = coherence(kernels)
     generator = torch.Generator().manual_seed(seed)
-    slim = _slim(kernels)
-    chance = torch.stack([coherence(_shuffled(slim, generator)).nanmean() for _ in range(SHUFFLES)])
+    chance = _shuffled_coherence(_slim(kernels), generator)
     height, width = kernels.shape[-2:]
     return LayerSelectivity(
         name=name,
@@ -157,6 +157,14 @@ def _selectivity(name: str, depth: int, kernels: Tensor, seed: int) -> LayerSele
         chance=float(chance.mean()),
         chance_deviation=float(chance.std()),
     )
+
+
+def _shuffled_coherence(kernels: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the mean coherence `(SHUFFLES,)` of the kernels, shuffled each time anew."""
+    # Of small kernels a call costs more than its numbers do; large ones would not fit in the processor's cache.
+    at_once = max(1, min(SHUFFLES, AT_ONCE // kernels.numel()))
+    times = [min(at_once, SHUFFLES - begun) for begun in range(0, SHUFFLES, at_once)]
+    return torch.stack([each.nanmean() for some in times for each in coherence(_shuffled(kernels, some, generator))])
 
 
 def _slim(kernels: Tensor) -> Tensor:
@@ -172,8 +180,8 @@ def _slim(kernels: Tensor) -> Tensor:
     return factor.view(len(kernels), -1, height, width)
 
 
-def _shuffled(kernels: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the kernels with the positions of each one shuffled, in all of its input channels alike."""
-    flat = kernels.flatten(2)
-    order = torch.rand(len(flat), flat.shape[2], generator=generator).argsort(dim=1)
-    return flat.gather(2, order[:, None].expand_as(flat)).view_as(kernels)
+def _shuffled(kernels: Tensor, times: int, generator: torch.Generator) -> Tensor:
+    """Return `(times, O, I, kH, kW)`: the positions of each kernel shuffled, in all of its input channels alike."""
+    flat = kernels.flatten(2).expand(times, -1, -1, -1)
+    order = torch.rand(times, len(kernels), flat.shape[3], generator=generator).argsort(dim=2)
+    return flat.gather(3, order[:, :, None].expand_as(flat)).view(times, *kernels.shape)

@@ -86,11 +86,9 @@ def collect(command: Sequence[str] = ()) -> Provenance:
 @functools.cache
 def _packages() -> dict[str, str]:
     """Return the versions of all packages, as they were when this process first asked: it imports no others."""
-    return {
-        name: distribution.version
-        for distribution in importlib.metadata.distributions()
-        if (name := distribution.metadata["Name"])
-    }
+    # Each look at a distribution's metadata reads its file.
+    found = (distribution.metadata for distribution in importlib.metadata.distributions())
+    return {told["Name"]: told["Version"] for told in found if told["Name"]}
 
 
 def _difference() -> str:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from experiments.runs.plotting import COLOURS, FAINT, INK, MARKERS
 from experiments.studies.interval_bars import bar_lengths, reach
@@ -17,6 +18,7 @@ FEW = 30  # values that are drawn one by one
 ROW = 0.42  # inches between two rows of values
 # A difference is between arms: the colour of one of them would be read as its own.
 OF_NO_ARM: Mapping[str, Any] = {"color": FAINT, "marker": "o"}
+KEPT = 4096  # widths of lines: a figure is laid out several times
 _POINTS_PER_INCH = 72
 
 
@@ -63,9 +65,13 @@ def widen(axes: Axes, metric: str | None = None) -> tuple[float, float]:
 
 def inches(text: str, size: float, weight: str = "normal") -> float:
     """Return how wide the widest line of `text` is in letters of `size` points."""
+    return max((_points(line, size, weight) for line in text.split("\n")), default=0.0) / _POINTS_PER_INCH
+
+
+@lru_cache(KEPT)
+def _points(line: str, size: float, weight: str) -> float:
     font = FontProperties(size=size, weight=weight)
-    lines = [line for line in text.split("\n") if line.strip()]
-    return max((TextPath((0, 0), line, prop=font).get_extents().width for line in lines), default=0) / _POINTS_PER_INCH
+    return float(text_to_path.get_text_width_height_descent(line.strip(), font, ismath=False)[0])
 
 
 def broken(text: str, width: float, size: float, weight: str = "normal") -> str:

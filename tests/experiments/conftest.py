@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.experiments.prepared import Prepared
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # A run of a second: the small network of the demo on the original 8 px digits.
@@ -22,22 +24,32 @@ def environment() -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
+@pytest.fixture(scope="session")
+def prepared() -> Iterator[Prepared]:
+    """Return a process with the libraries imported, from which commands are forked."""
+    process = Prepared(environment())
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def whydeep(tmp_path: Path) -> Whydeep:
+def whydeep(prepared: Prepared, tmp_path: Path) -> Whydeep:
     """Return a function that runs `whydeep ARGUMENTS` in `tmp_path` and returns the finished process."""
 
-    def run(*arguments: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.cli", *arguments],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+    def run(*arguments: str, timeout: int = 240) -> "subprocess.CompletedProcess[str]":
+        return prepared.run(arguments, tmp_path, environment(), timeout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def toy_run(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a finished toy run, computed with one thread; tests copy what they would change."""
+    folder = tmp_path_factory.mktemp("toy_run")
+    done = prepared.run(["train", *TOY, "tracking=local"], folder, environment(), timeout=240)
+    assert done.returncode == 0, done.stderr
+    (config,) = folder.glob("runs/*/config.yaml")
+    return config.parent
 
 
 @pytest.fixture

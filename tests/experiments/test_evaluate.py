@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,37 +11,27 @@ import torch
 from PIL import Image
 
 from experiments.cli import run
-from tests.experiments.conftest import TOY, Whydeep, environment
+from tests.experiments.conftest import TOY, Whydeep
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of a finished toy run."""
-    folder = tmp_path_factory.mktemp("recorded")
-    command = [sys.executable, "-m", "experiments.cli", "train", *TOY, "tracking=local"]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
-    (config,) = folder.glob("runs/*/config.yaml")
-    return config.parent
-
-
-def test_a_recorded_run_gives_its_recorded_errors(whydeep: Whydeep, run_dir: Path, tmp_path: Path) -> None:
-    process = whydeep("evaluate", f"run={run_dir.name}", f"runs_dir={run_dir.parent}", "json=errors.json")
+def test_a_recorded_run_gives_its_recorded_errors(whydeep: Whydeep, toy_run: Path, tmp_path: Path) -> None:
+    process = whydeep("evaluate", f"run={toy_run.name}", f"runs_dir={toy_run.parent}", "json=errors.json")
     assert process.returncode == 0, process.stderr
     measured = json.loads((tmp_path / "errors.json").read_text())
-    recorded = json.loads((run_dir / "result.json").read_text())["metrics"]
+    recorded = json.loads((toy_run / "result.json").read_text())["metrics"]
     assert measured["top1_error"] == recorded["test/top1_error"]
     assert measured["top5_error"] == recorded["test/top5_error"]
     assert measured["samples"] == 359
 
 
-def test_weights_of_others_need_names_and_constants_alone(whydeep: Whydeep, run_dir: Path, tmp_path: Path) -> None:
-    state = torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+def test_weights_of_others_need_names_and_constants_alone(whydeep: Whydeep, toy_run: Path, tmp_path: Path) -> None:
+    state = torch.load(toy_run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     theirs = {f"module.{name.removeprefix('network.')}": value for name, value in state.items()}
     renamed = {name.replace("module.fc.", "module.linear."): value for name, value in theirs.items()}
     assert set(renamed) - set(theirs) == {"module.linear.weight", "module.linear.bias"}
     renamed["criterion.weight"] = torch.ones(10)
     torch.save({"state_dict": renamed}, tmp_path / "theirs.pth")
-    recorded = json.loads((run_dir / "data.json").read_text())["normalisation"]
+    recorded = json.loads((toy_run / "data.json").read_text())["normalisation"]
     process = whydeep(
         "evaluate",
         "checkpoint=theirs.pth",
@@ -55,17 +43,17 @@ def test_weights_of_others_need_names_and_constants_alone(whydeep: Whydeep, run_
     )
     assert process.returncode == 0, process.stderr
     measured = json.loads((tmp_path / "errors.json").read_text())
-    expected = json.loads((run_dir / "result.json").read_text())["metrics"]["test/top1_error"]
+    expected = json.loads((toy_run / "result.json").read_text())["metrics"]["test/top1_error"]
     assert measured["top1_error"] == expected
     # Paired by order, batch norm's counters of batches are not counted.
     paired = sum(not name.endswith("num_batches_tracked") for name in state)
     assert f"weights: copied {paired} tensors, left out criterion.weight" in " ".join(process.stdout.split())
 
 
-def test_a_picture_is_classified_without_the_data_set(whydeep: Whydeep, run_dir: Path, tmp_path: Path) -> None:
+def test_a_picture_is_classified_without_the_data_set(whydeep: Whydeep, toy_run: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
-    process = whydeep("predict", f"run={run_dir.name}", f"runs_dir={run_dir.parent}", "noise.png")
+    process = whydeep("predict", f"run={toy_run.name}", f"runs_dir={toy_run.parent}", "noise.png")
     assert process.returncode == 0, process.stderr
     rows = [line for line in process.stdout.splitlines() if line.count("0.") == 1]
     assert len(rows) == 5
@@ -99,29 +87,29 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     ],
 )
 def test_only_how_a_recorded_run_is_computed_may_change(
-    run_dir: Path, override: str, message: str, capsys: pytest.CaptureFixture[str]
+    toy_run: Path, override: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run("evaluate", [f"run={run_dir.name}", f"runs_dir={run_dir.parent}", override])
+    code = run("evaluate", [f"run={toy_run.name}", f"runs_dir={toy_run.parent}", override])
     assert code == (2 if message else 0)
     if message:
         assert said(capsys).startswith(message)
 
 
 def test_a_recorded_run_is_not_tested_on_other_pictures(
-    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copied = tmp_path / run_dir.name
-    shutil.copytree(run_dir, copied)
+    copied = tmp_path / toy_run.name
+    shutil.copytree(toy_run, copied)
     recorded = json.loads((copied / "data.json").read_text())
     (copied / "data.json").write_text(json.dumps(recorded | {"split_digest": "another"}))
     assert run("evaluate", [f"run={copied}"]) == 2
-    assert said(capsys).startswith(f"datamodule=digits: not the pictures that {run_dir.name} was divided by")
+    assert said(capsys).startswith(f"datamodule=digits: not the pictures that {toy_run.name} was divided by")
 
 
 def test_weights_that_are_no_numbers_are_refused(
-    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state = torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    state = torch.load(toy_run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     name = next(name for name, tensor in state.items() if tensor.dim() == 4)
     state[name][0, 0] = float("nan")
     torch.save(state, tmp_path / "diverged.pt")
@@ -134,12 +122,12 @@ def test_a_checkpoint_is_tested_on_every_sample(tmp_path: Path, capsys: pytest.C
     assert said(capsys).startswith("trainer.limit_test_batches=1: evaluate counts every sample of the split")
 
 
-def test_pictures_that_are_called_alike_have_an_answer_each(run_dir: Path, tmp_path: Path) -> None:
+def test_pictures_that_are_called_alike_have_an_answer_each(toy_run: Path, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("x.png", "x.jpg", "other/x.png")]
     (tmp_path / "other").mkdir()
     for file in files:
         Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)).save(file)
-    assert run("predict", [f"run={run_dir}", f"out={tmp_path / 'out'}", *map(str, files)]) == 0
+    assert run("predict", [f"run={toy_run}", f"out={tmp_path / 'out'}", *map(str, files)]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "x-2-answer.png",
         "x-3-answer.png",
@@ -148,25 +136,25 @@ def test_pictures_that_are_called_alike_have_an_answer_each(run_dir: Path, tmp_p
 
 
 def test_a_place_for_answers_that_cannot_be_is_said_before_anything_is_computed(
-    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)).save(tmp_path / "x.png")
-    assert run("predict", [f"run={run_dir}", f"out={tmp_path / 'x.png'}", str(tmp_path / "x.png")]) == 2
+    assert run("predict", [f"run={toy_run}", f"out={tmp_path / 'x.png'}", str(tmp_path / "x.png")]) == 2
     told = capsys.readouterr()
     assert "x.png is a file; it must be a folder" in told.err
     assert told.out == ""
 
 
 def test_a_recorded_run_keeps_its_options_and_says_when_its_checkpoint_is_broken(
-    whydeep: Whydeep, run_dir: Path, tmp_path: Path
+    whydeep: Whydeep, toy_run: Path, tmp_path: Path
 ) -> None:
-    copied = tmp_path / "runs" / run_dir.name
-    shutil.copytree(run_dir, copied)
-    other = whydeep("evaluate", f"run={run_dir.name}", "datamodule=cifar10")
+    copied = tmp_path / "runs" / toy_run.name
+    shutil.copytree(toy_run, copied)
+    other = whydeep("evaluate", f"run={toy_run.name}", "datamodule=cifar10")
     assert other.returncode == 2
     assert "datamodule=cifar10: a recorded run keeps its datamodule" in other.stderr
     (copied / "checkpoints" / "best.ckpt").write_bytes(b"half a file")
-    broken = whydeep("evaluate", f"run={run_dir.name}")
+    broken = whydeep("evaluate", f"run={toy_run.name}")
     assert broken.returncode == 2
     assert "best.ckpt: not a checkpoint of torch" in broken.stderr
     assert broken.stderr.strip().count("\n") == 0

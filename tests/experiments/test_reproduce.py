@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,27 +13,16 @@ import yaml
 from experiments.cli import run
 from experiments.runs.configuration import load
 from experiments.runs.recorded_code import Recorded, recorded_code
-from tests.experiments.conftest import TOY, environment
-from tests.experiments.recorded import recorded, result, run_dirs, weights
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of a finished toy run, computed with one thread."""
-    folder = tmp_path_factory.mktemp("toy")
-    command = [sys.executable, "-m", "experiments.cli", "train", *TOY, "tracking=local"]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
-    (run_dir,) = run_dirs(folder)
-    return run_dir
+from tests.experiments.recorded import recorded, result, weights
 
 
 @pytest.fixture
-def copy(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def copy(toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a copy of the toy run, in a folder that commands are given in with as many threads as it had."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    target = tmp_path / "runs" / toy.name
-    shutil.copytree(toy, target)
+    target = tmp_path / "runs" / toy_run.name
+    shutil.copytree(toy_run, target)
     threads = torch.get_num_threads()
     yield target
     assert torch.get_num_threads() == threads

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from tests.experiments.conftest import TOY, Start, Whydeep, environment
+from tests.experiments.prepared import Prepared
 from tests.experiments.recorded import history, recorded, result, run_dirs, until, weights
 
 
@@ -69,11 +70,11 @@ LONG = ("model=conv5x5", "datamodule.image_size=8", "model.network.widths=[24,24
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+def uninterrupted(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     """Return the last weights of the long run when nothing disturbs it."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    command = [sys.executable, "-m", "experiments.cli", "train", *LONG]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    done = prepared.run(["train", *LONG], folder, environment(), timeout=240)
+    assert done.returncode == 0, done.stderr
     (run_dir,) = run_dirs(folder)
     return weights(run_dir)
 
