@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from experiments.runs.plotting import COLOURS, FAINT, INK
 from experiments.studies.effect_rows import Effect
 from experiments.studies.marks import OF_NO_ARM, ROW, broken, draw_mean, draw_spread, inches, widen
 
 NAME, SMALL = 8.5, 7.0  # points of a row's name, and of the contrast below it
+NARROW_RATIOS = 8  # the largest ratio by the smallest, up to which an axis of ratios is marked in equal steps
 NARROW, BROAD = 1.45, 3.0  # inches for the names in half the width of a page, and in all of it
 # What half a page has room for: inches of what is told instead of drawn, axes, lines of a contrast.
 MOST_TOLD, MOST_AXES, MOST_LINES = 1.6, 2, 2
@@ -125,10 +126,17 @@ def _scale(axes: Axes, group: Sequence[Effect]) -> tuple[float, float]:
     low, high = min(float(low), 1.0) / 1.4, max(float(high), 1.0) * 1.4
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
+    axes.xaxis.set_major_locator(_ratio_ticks(low, high))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return low, high
+
+
+def _ratio_ticks(low: float, high: float) -> Locator:
+    """Return where an axis of ratios is marked: three times at least, as each of 1, 2, 5, 10 … may lie outside."""
+    if high < NARROW_RATIOS * low:
+        return MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
+    return LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,))
 
 
 def _write(axes: Axes, row: Effect, middle: float, width: float) -> None:

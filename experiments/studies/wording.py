@@ -6,8 +6,15 @@ from experiments.runs.plotting import thousands
 from experiments.studies.comparison import ArmSummary, Comparison, Contrast
 from experiments.studies.intervals import FEWEST, Estimate
 
-_NAMES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "loss"}
-_SPLITS = {"test": "", "val": "validation ", "train": "training "}
+_NAMES = {
+    "top1_error": "top-1 error",
+    "top5_error": "top-5 error",
+    "loss": "loss",
+    "latency_seconds": "seconds of a forward pass",
+    "train_seconds": "seconds of training",
+    "test_seconds": "seconds of testing",
+}
+_SPLITS = {"test": "", "val": "validation ", "train": "training ", "time": ""}
 UNKNOWN = "-"
 MINUTE, FEW_MINUTES, MANY_MINUTES = 60.0, 10.0, 120.0  # in seconds, in minutes
 EFFECTS = (

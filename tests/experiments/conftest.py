@@ -2,20 +2,19 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.experiments.prepared import Prepared
+from tests.experiments.prepared import Command, Prepared
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # A run of a second: the small network of the demo on the original 8 px digits.
 TOY = ("model=conv5x5", "datamodule.image_size=8", "trainer.max_epochs=2", "model.network.widths=[8,8]")
 
-Whydeep = Callable[..., "subprocess.CompletedProcess[str]"]
-Start = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
+Whydeep = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[[Sequence[str]], Command]
 
 
 def environment() -> dict[str, str]:
@@ -36,7 +35,7 @@ def prepared() -> Iterator[Prepared]:
 def whydeep(prepared: Prepared, tmp_path: Path) -> Whydeep:
     """Return a function that runs `whydeep ARGUMENTS` in `tmp_path` and returns the finished process."""
 
-    def run(*arguments: str, timeout: int = 240) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return prepared.run(arguments, tmp_path, environment(), timeout)
 
     return run
@@ -53,16 +52,6 @@ def toy_run(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+def start(prepared: Prepared, tmp_path: Path) -> Start:
     """Return a function that starts `whydeep ARGUMENTS` in `tmp_path` and does not wait for it."""
-
-    def begin(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.cli", *arguments],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    return begin
+    return lambda arguments: prepared.start(arguments, tmp_path, environment())

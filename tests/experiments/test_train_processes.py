@@ -17,6 +17,7 @@ from experiments.runs.evaluation import evaluate
 from experiments.runs.execute import identity_of
 from experiments.tracking.locks import RunLock, is_locked
 from tests.experiments.conftest import TOY, Start, Whydeep, environment
+from tests.experiments.prepared import Command
 from tests.experiments.recorded import history, recorded, result, run_dirs, until, weights
 
 DDP = ("trainer.strategy=ddp", "trainer.accelerator=cpu")
@@ -106,7 +107,7 @@ def test_two_processes_leave_frozen_layers_as_they_are(whydeep: Whydeep, tmp_pat
     assert metrics["initial/val_top1_error"] == evaluate(untrained, "val").errors["top1_error"]
 
 
-def children(process: "subprocess.Popen[bytes]") -> list[int]:
+def children(process: Command) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 

@@ -164,6 +164,19 @@ def test_claims_on_other_metrics_have_axes_of_their_own_and_exact_ones_are_told(
     assert {"lost", "nothing to compare", "exact", "exactly 18/25, as claimed"} <= set(texts(told))
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.97, 1.02), (0.77, 1.11), (0.2, 5.0), (0.01, 3.0)])
+def test_an_axis_of_ratios_is_marked_at_least_three_times(low: float, high: float) -> None:
+    compared = comparison()
+    claims = {"ratio": {"contrast": "x / y", "on": "time/latency_seconds", "is": "lower"}}
+    verdicts = {"ratio": decided("ratio", Estimate((low, high), 1.0, low, high, "t"))}
+    rows = claimed_effects(compared, {name: Claim.model_validate(claim) for name, claim in claims.items()}, verdicts)
+    assert rows[0].axis == "ratio of seconds of a forward pass"
+    (panel,) = [found for found in panels(compared, curves(compared), rows[:1]) if found.name == "effects"]
+    (axes,) = panel_figure(panel, compared).axes
+    least, greatest = axes.get_xlim()
+    assert sum(least <= tick <= greatest for tick in axes.get_xticks()) >= 3
+
+
 def test_every_claim_is_drawn_with_its_name_its_contrast_and_its_verdict() -> None:
     compared = comparison()
     claims = {"first": CLAIM, "second": CLAIM}
