@@ -86,6 +86,8 @@ def test_every_datamodule(
     if datamodule.startswith("cifar"):
         make_cifar(CIFAR10 if datamodule == "cifar10" else CIFAR100, per_class=4)
         overrides.append(f"data_dir={tmp_path}")
+    if datamodule.startswith("scenes"):
+        overrides += [f"datamodule.{part}_scenes=64" for part in ("train", "val", "test")]
     if datamodule == "image_folder":
         folder = request.getfixturevalue("pictures")
         overrides += [f"data_dir={folder}", "datamodule.image_size=16", "datamodule.num_workers=0"]
