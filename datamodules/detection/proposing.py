@@ -4,6 +4,7 @@ Nobody would wait for a search of every augmented picture: it takes 0.1 s (scene
 anew. Searched once, the boxes of a picture are kept; and flipped or cut off with it they hold what they held before.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,11 +24,20 @@ SEED = 0
 # From a picture, its objects, its index in the data set and a number of boxes to boxes.
 _Kind = Callable[[Picture, ObjectRows, int, int], Boxes]
 
+
+@functools.lru_cache(maxsize=64)
+def _windows(height: int, width: int, count: int) -> Boxes:
+    """Return the windows of a size of pictures; they take longer to place than a picture to augment."""
+    windows = sliding_windows(height, width, count)
+    windows.flags.writeable = False
+    return windows
+
+
 SEARCHES: Mapping[str, SelectiveSearch] = {
     f"selective_search_{mode}": SelectiveSearch(mode, seed=SEED) for mode in ("fast", "quality")
 }
 CONTROLS: Mapping[str, _Kind] = {
-    "sliding_windows": lambda picture, _, __, count: sliding_windows(picture.shape[0], picture.shape[1], count),
+    "sliding_windows": lambda picture, _, __, count: _windows(picture.shape[0], picture.shape[1], count),
     # Of a crowd nobody can say where its objects are.
     "jittered": lambda picture, objects, index, count: jittered_boxes(
         objects.boxes[~objects.crowd], picture.shape[0], picture.shape[1], count, seed=SEED, index=index

@@ -1,18 +1,23 @@
 """Boxes that move with their pictures: where they end, which are dropped and why, and that nothing else changes."""
 
+import pickle
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import albumentations
 import numpy as np
 import pytest
 from albumentations import BasicTransform
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from datamodules.augmentation import KeyedAugmentation
 from datamodules.detection.augmentation import BoxAugmentation, Sample
 from datamodules.detection.objects import ObjectRows
 from datamodules.errors import DataError
 
+CONF = Path(__file__).parents[3] / "conf" / "augmentation"
 HEIGHT, WIDTH = 21, 37
 BOXES = [[0, 0, 37, 21], [3, 5, 4, 6], [30, 10, 37, 21], [7.25, 2.5, 20, 9]]
 LABELS = [70_001, 0, 3, 16_777_217]  # the last one is no float32
@@ -167,6 +172,26 @@ def test_draws_depend_on_seed_epoch_and_index_alone_and_are_those_of_pictures_wi
         assert np.array_equal(first.picture, plain(sample().picture, epoch=1, index=index))
     assert len({result.objects.boxes.tobytes() for result in forward}) == 2
     assert len({result.picture.tobytes() for result in forward}) == 8
+
+
+def test_workers_that_are_spawned_augment_alike() -> None:
+    augmentation = BoxAugmentation([albumentations.RandomCrop(9, 9, p=1)], seed=0)
+    before = augmentation.moved(sample(), epoch=0, index=0)
+    after = pickle.loads(pickle.dumps(augmentation)).moved(sample(), epoch=0, index=0)  # noqa: S301
+    assert np.array_equal(after.objects.boxes, before.objects.boxes)
+    assert after.dropped == before.dropped != {}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_every_shipped_option_moves_boxes(name: str) -> None:
+    root = OmegaConf.create({"augmentation": OmegaConf.load(CONF / f"{name}.yaml"), "datamodule": {"image_size": 20}})
+    augmentation = BoxAugmentation(instantiate(root.augmentation.transforms, _convert_="all"), seed=0)
+    augmentation.check_on([(20, 20)], channels=3)
+    given = sample([[0, 0, 20, 20]], [3], [[1, 2, 15, 20]])._replace(picture=sample().picture[:20, :20])
+    for index in range(4):
+        after = augmentation.moved(given, epoch=0, index=index)
+        assert after.picture.shape == (20, 20, 3)
+        assert after.objects.labels.tolist() == [3]
 
 
 def test_what_counts_as_an_object_is_part_of_the_description() -> None:

@@ -84,6 +84,17 @@ def test_what_augmentation_drops_is_counted_where_it_is_used(coco: Write) -> Non
     assert data.dropped_objects == {"outside": truth}
 
 
+def test_an_interrupted_epoch_goes_on_where_it_was(coco: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = coco()
+    options: dict[str, object] = {"augmentation": MOVING, "proposals": "jittered", "num_proposals": 3}
+    whole = epoch(ready(root, **options).train_dataloader(), 1)
+    monkeypatch.setattr("datamodules.detection.datamodule.trained_batches", lambda _: 1)
+    assert epoch(ready(root, **options).train_dataloader(), 1) == whole[1:]
+    loader = ready(root, **options, seed=3).train_dataloader()
+    with pytest.raises(DataError, match=r"^seed=3: the checkpoint lies within an epoch of seed=0"):
+        loader.load_state_dict(ready(root, **options).train_dataloader().state_dict())
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_processes_together_do_what_one_does(coco: Write, monkeypatch: pytest.MonkeyPatch, world_size: int) -> None:
     root = coco()
