@@ -80,8 +80,9 @@ def keep_stages(network: nn.Module) -> None:
 def map_shape(stages: nn.Sequential) -> MapShape:
     """Find the shape of a network's maps, without computing any."""
     first = next(module for module in stages.modules() if isinstance(module, nn.Conv2d))
-    maps = probe(stages, first.in_channels, PROBE_PIXELS)
-    return MapShape(first.in_channels, maps.shape[1], PROBE_PIXELS // maps.shape[3])
+    small, large = (probe(stages, first.in_channels, pixels) for pixels in (PROBE_PIXELS, 2 * PROBE_PIXELS))
+    # Layers without padding make maps smaller by some more, of every image alike.
+    return MapShape(first.in_channels, small.shape[1], PROBE_PIXELS // (large.shape[3] - small.shape[3]))
 
 
 def probe(module: nn.Module, channels: int, pixels: int) -> Tensor:

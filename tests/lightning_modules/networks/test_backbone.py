@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from lightning_modules.networks.backbone import check_head, keep_stages, map_shape, parts_of, stages_of
+from lightning_modules.networks.backbone import check_head, keep_stages, map_shape, parts_of, probe, stages_of
 from lightning_modules.networks.filter_stack import FilterStack
 from lightning_modules.networks.googlenet import GoogLeNet
 from lightning_modules.networks.inception_stack import InceptionStack
@@ -43,6 +43,15 @@ def test_head_of_neck_of_stages_is_the_network(name: str) -> None:
     shape = map_shape(parts.stages)
     assert (shape.in_channels, shape.channels, shape.stride) == (3, channels, stride)
     assert maps.shape == (2, channels, 64 // stride, 96 // stride)
+
+
+def test_the_papers_network_is_taken_apart_too() -> None:
+    with torch.device("meta"):
+        parts = parts_of(torchvision.models.alexnet())
+    # Of 227 pixels 6 by 6 places, the paper's pool5, and the 4096 of fc7.
+    assert map_shape(parts.stages) == (3, 256, 32)
+    assert probe(parts.stages, 3, 227).shape[1:] == (256, 6, 6)
+    assert parts.head.in_features == 4096
 
 
 @pytest.mark.parametrize("training", [True, False])
