@@ -144,7 +144,9 @@ class FastRCNN(nn.Module):
 
     def _pooled(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
         if self.pooling == "max":
-            pooled: Tensor = roi_pool(maps, boxes, self.pooled_size, 1 / self.stride)
+            # It takes x2 and y2 for those of the last pixel, as the authors' code does.
+            last = [own - own.new_tensor([0, 0, 1, 1]) for own in boxes]
+            pooled: Tensor = roi_pool(maps, last, self.pooled_size, 1 / self.stride)
             return pooled
         aligned: Tensor = roi_align(maps, boxes, self.pooled_size, 1 / self.stride, sampling_ratio=2, aligned=True)
         return aligned

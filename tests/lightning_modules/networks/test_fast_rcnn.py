@@ -52,6 +52,16 @@ def test_max_pooling_of_the_whole_picture_is_that_of_its_map() -> None:
         torch.testing.assert_close(whole.logits, stack.fc(maps.amax(dim=(2, 3))))
 
 
+def test_max_pooling_ends_with_the_last_pixel_of_a_region() -> None:
+    torch.manual_seed(0)
+    stack = FilterStack(num_classes=CLASSES + 1, widths=(8,)).eval()
+    network = FastRCNN(stack, num_classes=CLASSES, pooling="max", pooled_size=1).eval()
+    with torch.no_grad():
+        found = network.predict([picture()], [torch.tensor([[5.0, 7.0, 9.0, 8.0]])])
+        maps = stack.stages[0](stack.stem(picture()[None]))
+        torch.testing.assert_close(found.logits, stack.fc(maps[:, :, 7:8, 5:9].amax(dim=(2, 3))))
+
+
 def test_the_regions_pool_takes_the_place_of_the_last_max_pool() -> None:
     vgg = VGG(num_classes=CLASSES + 1, depth=11, pooled_size=2, head_widths=(8,), width_multiplier=1 / 32)
     network = FastRCNN(vgg, num_classes=CLASSES)
