@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from lightning_modules.detections import Objects
-from lightning_modules.networks.boxes import check_boxes
+from lightning_modules.networks.boxes import check_boxes, check_labels
 
 IGNORED = -1
 """The label of a region that is no example of anything."""
@@ -74,9 +74,7 @@ def label_regions(
     check_boxes("proposals", proposals)
     given, labels = objects["boxes"].to(proposals), objects["labels"].to(proposals.device)
     check_boxes("objects", given)
-    wrong = (labels < 0) | (labels >= num_classes)
-    if wrong.any():
-        raise ValueError(f"objects: label {int(labels[wrong][0])}: must be from 0 to {num_classes - 1}")
+    check_labels("objects", labels, num_classes)
     crowd = objects.get("crowd", torch.zeros(len(labels), dtype=torch.bool)).to(proposals.device, torch.bool)
     truths, classes = given[~crowd], labels[~crowd]
     boxes = torch.cat([truths, proposals])

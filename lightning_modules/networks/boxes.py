@@ -42,6 +42,17 @@ def check_boxes(name: str, boxes: Tensor) -> None:
         raise ValueError(f"{name}[{number}]=({said}): must be x1 < x2 and y1 < y2, all finite")
 
 
+def check_labels(name: str, labels: Tensor, num_classes: int) -> None:
+    """See that int64 `labels` `(N,)` are in `0 … num_classes - 1`; `name` begins the error.
+
+    Raises:
+        ValueError: one is not.
+    """
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
+        raise ValueError(f"{name}: label {int(wrong[0])}: must be from 0 to {num_classes - 1}")
+
+
 def centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the centres x y and the sizes width height of boxes `(…, 4)`, `(…, 2)` each, in pixels."""
     size = boxes[..., 2:] - boxes[..., :2]

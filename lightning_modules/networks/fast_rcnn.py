@@ -83,6 +83,7 @@ class FastRCNN(nn.Module):
         super().__init__()
         arguments.positive(num_classes=num_classes, pooled_size=pooled_size)
         arguments.one_of(POOLINGS, pooling=pooling)
+        arguments.probability(score_threshold=score_threshold)
         parts = parts_of(backbone)
         check_head(parts, num_classes)
         shape = map_shape(_without_last_pool(parts.stages))

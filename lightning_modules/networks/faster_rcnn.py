@@ -1,5 +1,6 @@
 """Faster R-CNN: the network proposes its regions itself (Ren et al. 2015, Faster R-CNN, arXiv 1506.01497)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.backbone import keep_stages, map_shape, stages_of
-from lightning_modules.networks.boxes import Detections, check_boxes
+from lightning_modules.networks.boxes import Detections, check_boxes, check_labels
 
 POOLED_SIZE = 7
 
@@ -56,6 +57,9 @@ class FasterRCNN(nn.Module):
         arguments.probability(score_threshold=score_threshold, nms_threshold=nms_threshold)
         if not anchor_sizes or not aspect_ratios:
             raise ValueError("anchor_sizes and aspect_ratios: must name at least one each")
+        for index, ratio in enumerate(aspect_ratios):
+            if not 0 < ratio < math.inf:
+                raise ValueError(f"aspect_ratios[{index}]={ratio}: must be above 0 and finite")
         shape = map_shape(stages_of(backbone))
         keep_stages(backbone)
         self.num_classes = num_classes
@@ -119,12 +123,13 @@ class FasterRCNN(nn.Module):
             labels: B times int64 `(M,)`, in `0 … num_classes - 1`.
 
         Raises:
-            ValueError: in evaluation mode, not B of each, or a box without an area.
+            ValueError: in evaluation mode, not B of each, a box without an area, or a label that is no class.
         """
         if not self.training:
             raise ValueError("Faster R-CNN has losses in training mode; in evaluation mode it detects")
-        for number, own in enumerate(boxes):
+        for number, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
             check_boxes(f"objects of picture {number}", own)
+            check_labels(f"objects of picture {number}", kinds, self.num_classes)
         targets = [{"boxes": own, "labels": kinds + 1} for own, kinds in zip(boxes, labels, strict=True)]
         losses: dict[str, Tensor] = self.detector(list(pictures), targets)
         return losses

@@ -77,15 +77,21 @@ class RCNN(nn.Module):
         regions_per_pass: int = 256,
     ) -> None:
         super().__init__()
-        arguments.positive(num_classes=num_classes, map_size=map_size, regions_per_pass=regions_per_pass)
+        arguments.positive(
+            num_classes=num_classes, warped_size=warped_size, map_size=map_size, regions_per_pass=regions_per_pass
+        )
         arguments.one_of(SCORE_THRESHOLDS, classifier=classifier)
+        if classifier == "softmax" and score_threshold is not None:
+            arguments.probability(score_threshold=score_threshold)
         parts = parts_of(backbone)
         check_head(parts, num_classes)
         maps = map_shape(parts.stages)
         try:
             probe(backbone, maps.in_channels, warped_size)
-        except ValueError as error:
-            raise ValueError(f"warped_size={warped_size}: too small for the backbone; {error}") from error
+        # torch's own layers, as torchvision's networks have them, raise the latter.
+        except (ValueError, RuntimeError) as error:
+            said = str(error).splitlines()[0]
+            raise ValueError(f"warped_size={warped_size}: too small for the backbone; {said}") from error
         self.num_classes = num_classes
         self.map_size = map_size
         self.regions_per_pass = regions_per_pass

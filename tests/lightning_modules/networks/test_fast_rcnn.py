@@ -107,6 +107,8 @@ def test_offsets_begin_at_nearly_nothing() -> None:
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"pooling=mean: must be one of max, align"):
         fast_rcnn("mean")
+    with pytest.raises(ValueError, match=r"score_threshold=5\.0: must be from 0 to 1"):
+        fast_rcnn(score_threshold=5.0)
     with pytest.raises(ValueError, match=r"backbone: num_classes=4: must be 3, of 2 classes and, last, the background"):
         FastRCNN(backbone(), num_classes=2)
     with pytest.raises(ValueError, match=r"boxes of picture 1\[0\]=\(3, 3, 3, 9\): must be x1 < x2"):

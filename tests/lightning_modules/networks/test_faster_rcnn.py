@@ -71,5 +71,10 @@ def test_each_mode_has_one_answer() -> None:
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"anchor_sizes\[1\]=0: must be at least 1"):
         FasterRCNN(CifarResNet(num_classes=4, depth=8), num_classes=3, anchor_sizes=(8, 0))
+    with pytest.raises(ValueError, match=r"aspect_ratios\[0\]=-1: must be above 0 and finite"):
+        FasterRCNN(CifarResNet(num_classes=4, depth=8), num_classes=3, aspect_ratios=(-1,))
+    for label in (-1, CLASSES):
+        with pytest.raises(ValueError, match=rf"objects of picture 0: label {label}: must be from 0 to 2"):
+            faster_rcnn().train().losses([picture()], [torch.tensor([[1.0, 1.0, 9.0, 9.0]])], [torch.tensor([label])])
     with pytest.raises(ValueError, match=r"objects of picture 0\[0\]=\(9, 9, 3, 12\): must be x1 < x2"):
         faster_rcnn().train().losses([picture()], [torch.tensor([[9.0, 9.0, 3.0, 12.0]])], [torch.tensor([0])])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from lightning_modules.networks.googlenet import GoogLeNet
@@ -137,6 +138,8 @@ def test_logits_of_warped_regions_train_any_backbone(backbone: nn.Module) -> Non
         ({"classifier": "tree"}, r"classifier=tree: must be one of softmax, svm"),
         ({"context": 8}, r"context=8: must be at least 0 and below half of size=16"),
         ({"map_size": 0}, r"map_size=0: must be at least 1"),
+        ({"warped_size": 0}, r"warped_size=0: must be at least 1"),
+        ({"score_threshold": 5.0}, r"score_threshold=5\.0: must be from 0 to 1"),
         ({"num_classes": 5}, r"backbone: num_classes=4: must be 6, of 5 classes and, last, the background"),
     ],
 )
@@ -150,6 +153,10 @@ def test_regions_too_small_for_the_backbone_are_refused() -> None:
     backbone = VGG(num_classes=CLASSES + 1, depth=11, pooled_size=1, head_widths=(), width_multiplier=1 / 32)
     with pytest.raises(ValueError, match=r"warped_size=24: too small for the backbone; image_size=24x24"):
         RCNN(backbone, num_classes=CLASSES, warped_size=24, context=2)
+    with torch.device("meta"):
+        theirs = torchvision.models.alexnet(num_classes=CLASSES + 1)
+    with pytest.raises(ValueError, match=r"^warped_size=32: too small for the backbone; .*$"):
+        RCNN(theirs, num_classes=CLASSES, warped_size=32, context=2)
 
 
 def test_a_proposal_without_an_area_is_refused() -> None:
