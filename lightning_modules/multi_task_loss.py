@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_modules.networks.boxes import full_precision
 from lightning_modules.networks.fast_rcnn import RegionPredictions
 
 
@@ -32,5 +33,5 @@ def multi_task_loss(predicted: RegionPredictions, labels: Tensor, targets: Tenso
     offsets = predicted.offsets[positive, labels[positive]]
     return MultiTaskLoss(
         classification=F.cross_entropy(predicted.logits, labels),
-        localisation=F.smooth_l1_loss(offsets, targets[positive].to(offsets), reduction="sum") / len(labels),
+        localisation=F.smooth_l1_loss(full_precision(offsets), targets[positive], reduction="sum") / len(labels),
     )

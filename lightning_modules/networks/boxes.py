@@ -1,4 +1,4 @@
-"""Boxes in a picture: which are valid, and what a detector says of them."""
+"""Boxes in a picture: which are valid, and what a detector says of them; at which precision it says it."""
 
 from typing import TypedDict
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 SIDES = 4
+FULL_BITS = 32
 
 
 class Detections(TypedDict):
@@ -51,6 +52,14 @@ def check_labels(name: str, labels: Tensor, num_classes: int) -> None:
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if len(wrong):
         raise ValueError(f"{name}: label {int(wrong[0])}: must be from 0 to {num_classes - 1}")
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """Return a float tensor of 16 bits, as mixed precision makes them, in 32 bits; any other as it is.
+
+    Of 16 bits a box of some hundred pixels is off by pixels, and scores that differ are tied.
+    """
+    return tensor.float() if torch.finfo(tensor.dtype).bits < FULL_BITS else tensor
 
 
 def centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:

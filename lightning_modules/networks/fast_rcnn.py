@@ -11,7 +11,7 @@ from torchvision.ops import roi_align, roi_pool
 from lightning_modules.networks import arguments
 from lightning_modules.networks.backbone import check_head, map_shape, parts_of
 from lightning_modules.networks.box_regression import decode, encode
-from lightning_modules.networks.boxes import SIDES, Detections, check_boxes
+from lightning_modules.networks.boxes import SIDES, Detections, check_boxes, full_precision
 from lightning_modules.networks.post_processing import PostProcessing
 
 POOLINGS = ("max", "align")
@@ -111,8 +111,8 @@ class FastRCNN(nn.Module):
         """
         predicted = self.predict(pictures, proposals)
         counts = [len(boxes) for boxes in proposals]
-        scores = torch.split(predicted.logits.softmax(dim=1)[:, : self.num_classes], counts)
-        offsets = torch.split(predicted.offsets * self.units, counts)
+        scores = torch.split(full_precision(predicted.logits).softmax(dim=1)[:, : self.num_classes], counts)
+        offsets = torch.split(full_precision(predicted.offsets) * self.units, counts)
         return [
             self.post_processing(decode(boxes[:, None], own), probable, (picture.shape[1], picture.shape[2]))
             for picture, boxes, own, probable in zip(pictures, proposals, offsets, scores, strict=True)
@@ -133,7 +133,7 @@ class FastRCNN(nn.Module):
         for number, own in enumerate(boxes):
             check_boxes(f"boxes of picture {number}", own)
         parts = parts_of(self.backbone)
-        maps = _without_last_pool(parts.stages)(_joined(pictures))
+        maps = full_precision(_without_last_pool(parts.stages)(_joined(pictures)))
         regions = self._pooled(maps, [own.to(maps) for own in boxes])
         features = parts.neck(regions)
         offsets = self.offsets(features if self.hidden else regions.flatten(1))

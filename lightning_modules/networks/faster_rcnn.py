@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -13,7 +14,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from lightning_modules.networks import arguments
 from lightning_modules.networks.backbone import keep_stages, map_shape, stages_of
-from lightning_modules.networks.boxes import Detections, check_boxes, check_labels
+from lightning_modules.networks.boxes import Detections, check_boxes, check_labels, full_precision
 
 POOLED_SIZE = 7
 
@@ -107,7 +108,7 @@ class FasterRCNN(nn.Module):
         return [
             # Its class 0 is the background.
             {"boxes": found["boxes"], "scores": found["scores"], "labels": found["labels"] - 1}
-            for found in self.detector(list(pictures))
+            for found in self._answers(pictures, None)[0]
         ]
 
     def losses(
@@ -131,8 +132,19 @@ class FasterRCNN(nn.Module):
             check_boxes(f"objects of picture {number}", own)
             check_labels(f"objects of picture {number}", kinds, self.num_classes)
         targets = [{"boxes": own, "labels": kinds + 1} for own, kinds in zip(boxes, labels, strict=True)]
-        losses: dict[str, Tensor] = self.detector(list(pictures), targets)
-        return losses
+        return self._answers(pictures, targets)[1]
+
+    def _answers(
+        self, pictures: Sequence[Tensor], targets: list[dict[str, Tensor]] | None
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Return detections, of evaluation mode, and losses, of training mode: as torchvision's `forward`."""
+        images, _ = self.detector.transform(list(pictures))
+        maps = {"0": full_precision(self.detector.backbone(images.tensors))}
+        # Mixed precision is for the backbone: torchvision places anchors and moves boxes in the type of the maps.
+        with torch.autocast(images.tensors.device.type, enabled=False):
+            proposals, losses = self.detector.rpn(images, maps, targets)
+            found, own = self.detector.roi_heads(maps, proposals, images.image_sizes, targets)
+        return found, own | losses
 
 
 class _Maps(nn.Module):

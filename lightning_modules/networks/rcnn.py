@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_modules.networks import arguments
 from lightning_modules.networks.backbone import Parts, check_head, map_shape, parts_of, probe
 from lightning_modules.networks.box_regression import BoxRegressors
-from lightning_modules.networks.boxes import Detections
+from lightning_modules.networks.boxes import Detections, full_precision
 from lightning_modules.networks.linear_svms import LinearSVMs
 from lightning_modules.networks.post_processing import PostProcessing
 from lightning_modules.networks.region_warping import RegionWarping
@@ -124,7 +124,7 @@ class RCNN(nn.Module):
         return logits
 
     def region_features(self, picture: Tensor, boxes: Tensor) -> RegionFeatures:
-        """Return the features of regions of one picture, some at a time.
+        """Return the features of regions of one picture, some at a time, in full precision.
 
         Args:
             picture: float `(C, H, W)`, normalised.
@@ -137,7 +137,7 @@ class RCNN(nn.Module):
         # Also of no boxes, whose features have a width.
         some = torch.split(boxes, self.regions_per_pass)
         passes = [self._features(parts, self.warping(picture, own)) for own in some]
-        return RegionFeatures(*(torch.cat(values) for values in zip(*passes, strict=True)))
+        return RegionFeatures(*(full_precision(torch.cat(values)) for values in zip(*passes, strict=True)))
 
     def scores(self, features: Tensor) -> Tensor:
         """Map features `(N, D)` to the score of each class, `(N, K)`: probabilities, or margins of "svm"."""
@@ -159,7 +159,10 @@ class RCNN(nn.Module):
 
     def _detect(self, picture: Tensor, boxes: Tensor) -> Detections:
         found = self.region_features(picture, boxes)
-        if self.box_regressors is not None:
-            boxes = self.box_regressors(found.maps, boxes)
+        # Mixed precision is for the backbone: what was solved for is applied as it was solved.
+        with torch.autocast(picture.device.type, enabled=False):
+            if self.box_regressors is not None:
+                boxes = self.box_regressors(found.maps, boxes)
+            scores = self.scores(found.features)
         height, width = picture.shape[-2:]
-        return self.post_processing(boxes, self.scores(found.features), (height, width))
+        return self.post_processing(boxes, scores, (height, width))

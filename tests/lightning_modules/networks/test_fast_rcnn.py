@@ -62,6 +62,22 @@ def test_max_pooling_ends_with_the_last_pixel_of_a_region() -> None:
         torch.testing.assert_close(found.logits, stack.fc(maps[:, :, 7:8, 5:9].amax(dim=(2, 3))))
 
 
+@pytest.mark.parametrize("pooling", ["max", "align"])
+def test_mixed_precision_leaves_regions_where_they_are(pooling: str) -> None:
+    # Of 16 bits, 514 is 512.
+    boxes = torch.tensor([[514.0, 3.0, 540.0, 30.0]])
+    there = picture(width=560)
+    network = fast_rcnn(pooling, score_threshold=0.0)
+    with torch.no_grad():
+        whole = network.predict([there], [boxes])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = network.predict([there], [boxes])
+            found = network([there], [boxes])[0]
+        moved = network.predict([there], [boxes - torch.tensor([2.0, 0.0, 0.0, 0.0])])
+    assert (mixed.offsets - whole.offsets).abs().max() < 0.5 * (moved.offsets - whole.offsets).abs().max()
+    assert found["boxes"].dtype == found["scores"].dtype == torch.float32
+
+
 def test_the_regions_pool_takes_the_place_of_the_last_max_pool() -> None:
     vgg = VGG(num_classes=CLASSES + 1, depth=11, pooled_size=2, head_widths=(8,), width_multiplier=1 / 32)
     network = FastRCNN(vgg, num_classes=CLASSES)

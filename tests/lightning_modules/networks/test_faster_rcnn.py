@@ -42,6 +42,17 @@ def test_detections_have_our_labels_and_lie_in_their_picture() -> None:
         torch.testing.assert_close(own["scores"], torch.full_like(own["scores"], 1 / (CLASSES + 1)))
 
 
+def test_mixed_precision_leaves_boxes_where_they_are() -> None:
+    network = faster_rcnn(score_threshold=0.0).eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = network([picture(width=300)])[0]
+    assert found["boxes"].dtype == found["scores"].dtype == torch.float32
+    far = found["boxes"][found["boxes"][:, 0] > 256, 0]
+    # Of 16 bits, all of them would be even numbers.
+    assert len(far)
+    assert (far % 2 != 0).any()
+
+
 def test_losses_train_all_of_it_and_pictures_may_be_empty() -> None:
     network = faster_rcnn().train()
     boxes = [torch.tensor([[4.0, 4.0, 20.0, 20.0]]), torch.empty(0, 4)]

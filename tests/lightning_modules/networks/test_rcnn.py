@@ -59,6 +59,17 @@ def test_machines_read_what_the_backbones_head_reads() -> None:
         torch.testing.assert_close(found["scores"], network.svms(features).flatten().sort(descending=True).values)
 
 
+def test_mixed_precision_is_for_the_backbone() -> None:
+    network = filled(rcnn(classifier="svm", score_threshold=-1e9, nms_threshold=1.0))
+    assert network.svms is not None
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = network([picture()], [BOXES])[0]
+        features = network.region_features(picture(), BOXES).features
+    assert found["boxes"].dtype == found["scores"].dtype == features.dtype == torch.float32
+    expected = network.svms(features).flatten().sort(descending=True).values
+    torch.testing.assert_close(found["scores"], expected)
+
+
 def test_each_class_has_its_own_regressed_boxes_within_the_picture() -> None:
     network = filled(rcnn(score_threshold=0.0, nms_threshold=1.0))
     assert network.box_regressors is not None
