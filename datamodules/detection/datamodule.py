@@ -94,6 +94,7 @@ class DetectionDataModule(LightningDataModule):
             check_whole("few_samples", few_samples, 1)
         if not 0 < val_fraction < 1:
             raise DataError(f"val_fraction={val_fraction}: must be above 0 and below 1")
+        check_whole("num_proposals", num_proposals, 1)
         if not isinstance(strict, bool):
             raise DataError(f"strict={strict}: must be true or false")
         check_number("min_area", min_area, 0.0)
@@ -109,7 +110,6 @@ class DetectionDataModule(LightningDataModule):
         self.few_samples = few_samples
         self.seed = seed
         self.problems = Problems(strict=strict)
-        self.num_proposals = num_proposals
         self.proposer = None if proposals is None else Proposer(proposals, num_proposals, self.root)
         self._mean, self._std = mean, std
         self._least = {"min_area": min_area, "min_visibility": min_visibility}
@@ -253,7 +253,8 @@ class DetectionDataModule(LightningDataModule):
         """
         if self.proposer is None:
             raise DataError("proposals=null: makes none")
-        return torch.from_numpy(self.proposer.anywhere(fit_channels(picture, self.channels)))
+        # A copy: windows of a size are placed once, for all who ask.
+        return torch.from_numpy(self.proposer.anywhere(fit_channels(picture, self.channels)).copy())
 
     def augmented(self, indices: Sequence[int], epoch: int) -> tuple[DetectionBatch, DetectionBatch]:
         """Return samples as they are and as they are trained on in `epoch`, pictures in uint8."""

@@ -159,6 +159,15 @@ def test_proposals_are_found_in_the_picture_before_it_is_augmented(
     assert data.spec.num_proposals == 9
 
 
+def test_windows_of_any_picture_are_ones_own(coco: Write) -> None:
+    data = ready(coco(), proposals="sliding_windows", num_proposals=4)
+    grey = np.zeros((15, 17), dtype=np.uint8)
+    first = data.propose(grey)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(data.propose(grey), kept)
+
+
 def test_any_picture_is_prepared_as_evaluated_ones_are(coco: Write) -> None:
     data = ready(coco())
     shown = next(iter(data.test_dataloader()))["images"][1]
@@ -179,6 +188,7 @@ def test_any_picture_is_prepared_as_evaluated_ones_are(coco: Write) -> None:
         ("seed", -1, "must be at least 0"),
         ("val_fraction", 1, "must be above 0 and below 1"),
         ("strict", "no", "must be true or false"),
+        ("num_proposals", 0, "must be at least 1"),
         ("min_area", -1, "must be a number of at least 0"),
         ("min_visibility", 1.5, "must be a number from 0 to 1"),
         ("min_visibility", float("nan"), "must be a number from 0 to 1"),
