@@ -94,7 +94,7 @@ def joined(
             objects.append(_sound(picture, problems))
         parts[part] = range(begin, len(files))
         if begin == len(files):
-            raise DataError(f"root={root}: no picture of the {part} part is left")
+            raise DataError(f"{root}: no picture of the {part} part is left")
     table = ObjectTable(objects)
     content = hashlib.sha256("\0".join(class_names).encode())
     content.update(f"{content_digest(files, root)}/{table.digest}/{parts}".encode())
