@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from lightning_modules.coco_average_precision import CocoScores, coco_scores
 from lightning_modules.detection_errors import DetectionErrors, detection_errors
 from lightning_modules.detection_matching import match
-from lightning_modules.detections import Detections, Objects, Picture, checked
+from lightning_modules.detections import Objects, Picture, checked
+from lightning_modules.networks.boxes import Detections
 from lightning_modules.voc_average_precision import VocScores, mean, voc_scores
 
 

@@ -8,21 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_modules.networks.boxes import Detections
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-
-class Detections(TypedDict):
-    """What a detector says of one picture.
-
-    `boxes`: float `(N, 4)`, x1 y1 x2 y2 in pixels, x2 and y2 exclusive. `scores`: float `(N,)`, the surer the higher.
-    `labels`: int64 `(N,)`, in `0 … num_classes - 1`; the background is no class.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
 
 
 class Objects(TypedDict):

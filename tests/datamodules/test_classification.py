@@ -13,6 +13,7 @@ import yaml
 from hydra.utils import get_class
 
 from datamodules.classification import ClassificationDataModule
+from datamodules.detection.datamodule import DetectionDataModule
 from datamodules.digits import DigitsDataModule
 from datamodules.errors import DataError
 from datamodules.loading import ClassificationBatch
@@ -150,7 +151,7 @@ def test_conf_holds_exactly_the_keys_of_the_constructor(path: Path) -> None:
     for base in set(node.pop("defaults", [])) - {"_self_"}:
         node = {**yaml.safe_load(path.with_name(f"{base}.yaml").read_text()), **node}
     factory = get_class(node["_target_"])
-    assert issubclass(factory, ClassificationDataModule)
+    assert issubclass(factory, ClassificationDataModule | DetectionDataModule)
     keys = set(inspect.signature(factory).parameters) - {"augmentation"}
     assert node.keys() - {"_target_"} == keys
     assert path.read_text().startswith("# ")

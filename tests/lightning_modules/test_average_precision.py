@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lightning_modules.average_precision import AveragePrecision, DetectionScores
 from lightning_modules.detection_errors import FalsePositive
-from lightning_modules.detections import Detections, Objects
+from lightning_modules.detections import Objects
+from lightning_modules.networks.boxes import Detections
 
 Case = dict[int, tuple[Detections, Objects]]
 

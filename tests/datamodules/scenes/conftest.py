@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from datamodules.scenes.composing import Scenes, scenes_of
 
 CONF = Path(__file__).parents[3] / "conf" / "datamodule"
-PRESETS = sorted(path.stem for path in CONF.glob("scenes*.yaml"))
+# Scenes for detection are configured by themselves.
+PRESETS = sorted(path.stem for path in CONF.glob("scenes*.yaml") if path.stem != "scenes_detection")
 SCENES = dict[str, Scenes]
 
 

@@ -75,7 +75,16 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("datamodule", options("datamodule"))
+DETECTION = {"coco", "scenes_detection", "voc"}
+
+
+@pytest.mark.parametrize("datamodule", sorted(DETECTION))
+def test_a_data_set_for_detection_is_none_for_classification(datamodule: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^datamodule\._target_=.*: is no data set for classification$"):
+        assemble(compose([f"datamodule={datamodule}", f"data_dir={tmp_path}"]))
+
+
+@pytest.mark.parametrize("datamodule", sorted(set(options("datamodule")) - DETECTION))
 def test_every_datamodule(
     datamodule: str,
     tmp_path: Path,

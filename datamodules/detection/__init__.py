@@ -1,0 +1,1 @@
+"""Pictures and the boxes of their objects, as batches for detectors."""
