@@ -25,10 +25,11 @@ from sklearn.preprocessing import StandardScaler
 
 from datamodules.classification import ClassificationDataModule
 from experiments.arguments import split_arguments
+from experiments.benchmarks.scene_presets import labelled_presets
 from experiments.errors import UserError
 from experiments.runs.build import build_datamodule
 from experiments.runs.chatter import quiet
-from experiments.runs.configuration import compose, options_of
+from experiments.runs.configuration import compose
 
 BINS = 4
 
@@ -117,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: a preset that there is not, or keys that cannot be.
     """
-    known = [name for name in options_of("datamodule") if name.startswith("scenes")]
+    known = labelled_presets()
     keys, overrides = split_arguments(argv, {"presets": ",".join(known)})
     presets = str(keys["presets"]).split(",")
     for preset in presets:

@@ -25,8 +25,9 @@ from datamodules.scenes.datamodule import ScenesDataModule
 from datamodules.scenes.difficulty import Difficulty
 from experiments.arguments import split_arguments
 from experiments.benchmarks.counts import whole
+from experiments.benchmarks.scene_presets import labelled_presets
 from experiments.errors import UserError
-from experiments.runs.configuration import compose, options_of, plain
+from experiments.runs.configuration import compose, plain
 
 GAP = 4  # pixels between training and test scenes
 SHOWN = 96  # pixels of one scene, about
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{others[0]}: unknown key; allowed: {', '.join(keys)}")
     out, columns = Path(str(keys["out"])), whole("columns", str(keys["columns"]))
     out.mkdir(parents=True, exist_ok=True)
-    for preset in (name for name in options_of("datamodule") if name.startswith("scenes")):
+    for preset in labelled_presets():
         settings = plain(compose([f"datamodule={preset}"]))["datamodule"]
         del settings["_target_"]
         data = ScenesDataModule(**settings)

@@ -26,6 +26,7 @@ def test_sheets_of_all_presets_are_written(tmp_path: Path, capsys: pytest.Captur
     written = sorted(tmp_path.iterdir())
     assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
     assert {"scenes.png", "scenes_relation.png", "scenes_annotation.png"} <= {path.name for path in written}
+    assert "scenes_detection.png" not in {path.name for path in written}
     assert all(Image.open(path).width >= 2 * 64 for path in written)
 
 
