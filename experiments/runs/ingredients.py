@@ -113,7 +113,10 @@ def code_differences(recorded: Mapping[str, str], now: Mapping[str, str]) -> Ite
 
 
 def surroundings(recorded: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
-    """Yield the packages, then the hardware, that differ; a run that went on elsewhere has several values for one."""
+    """Yield the packages, then the hardware, that differ; a run that went on elsewhere has several values for one.
+
+    Of the hardware, what only one of the two records tells is no difference: older ones tell less.
+    """
     if (values := _over(recorded, "python")) != (others := _over(now, "python")):
         yield Difference("packages", "python", values, others)
     names = {name for one in (*recorded, *now) for name in one.get("packages", {})}
